@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// Names of values that scenarios set and figures read.
+const (
+	valueWaitP50      = "wait p50 ms"
+	valueWaitP99      = "wait p99 ms"
+	valueIdleCPU      = "idle CPU %"
+	valueIdleMemory   = "idle memory MB"
+	valueStart        = "start s"
+	valueOverloadP99  = "overload p99 ms"
+	valueOverloadGap  = "overload backlog share"
+	valueFailover     = "failover s"
+	valueFailoverSwap = "failover inversions"
+)
+
+// crowd is the number of clients at which throughput is compared.
+const crowd = 256
+
+// A figure is something to reach: a measured value and the bound that it should keep.
+type figure struct {
+	what  string
+	bound float64
+	most  bool   // the bound is the most it may be, rather than the least
+	aim   string // of which the bound is the modest part
+	unit  string
+	value func(*report) (v float64, known bool)
+}
+
+var figures = []figure{
+	{
+		what: "applied/s at 256 clients, api and worker apart, over the naive handler's best", bound: 3.5, aim: "aim 5 ×", unit: "×",
+		value: func(r *report) (float64, bool) {
+			return ratio(r.appliedAt(splitShape, uniform), r.best(naiveRun, uniform))
+		},
+	},
+	{
+		what: "the same on the embedded pair, over the same naive figure", bound: 2.5, unit: "×",
+		value: func(r *report) (float64, bool) {
+			return ratio(r.appliedAt(embeddedShape, uniform), r.best(naiveRun, uniform))
+		},
+	},
+	{
+		what: "hot account, over the naive handler's best on it", bound: 5, unit: "×",
+		value: func(r *report) (float64, bool) {
+			return ratio(r.appliedAt(splitShape, hot), r.best(naiveRun, hot))
+		},
+	},
+	{
+		what: "hot account, over uniform", bound: 0.75, unit: "×",
+		value: func(r *report) (float64, bool) {
+			return ratio(r.appliedAt(splitShape, hot), r.appliedAt(splitShape, uniform))
+		},
+	},
+	{what: "POST with Prefer: wait, one client, idle system, p50 (worst of the shapes)", bound: 3, most: true, unit: "ms", value: named(valueWaitP50)},
+	{what: "the same, p99", bound: 15, most: true, unit: "ms", value: named(valueWaitP99)},
+	{what: "CPU of all guichet processes when idle (worst of the shapes)", bound: 1, most: true, unit: "% of a core", value: named(valueIdleCPU)},
+	{what: "overload, POST to applied, p99 (worst of the two)", bound: 500, most: true, unit: "ms", value: named(valueOverloadP99)},
+	{what: "overload, accepted and not applied in its 5 s (worst)", bound: 0.1, most: true, unit: "of accepted", value: named(valueOverloadGap)},
+	{what: "standby serves after kill -9 of the holder (worst)", bound: 5, most: true, unit: "s", value: named(valueFailover)},
+	{what: "operations out of order across those kills", bound: 0, most: true, value: named(valueFailoverSwap)},
+	{what: "start to ready, embedded (worst)", bound: 2, most: true, unit: "s", value: named(valueStart)},
+	{what: "memory when idle, embedded", bound: 80, most: true, unit: "MB", value: named(valueIdleMemory)},
+}
+
+func (r *report) appliedAt(s shape, p pattern) float64 {
+	line, _ := r.find(s.label, crowd, p)
+	return line.applied
+}
+
+func ratio(a, b float64) (float64, bool) {
+	if a == 0 || b == 0 {
+		return 0, false
+	}
+	return a / b, true
+}
+
+func named(name string) func(*report) (float64, bool) {
+	return func(r *report) (float64, bool) {
+		v, known := r.values[name]
+		return v, known
+	}
+}
+
+// printFigures writes each figure with its target and whether it was reached.
+func (r *report) printFigures(w io.Writer) {
+	fmt.Fprint(w, "\n| figure | target | measured | |\n| --- | --- | --- | --- |\n")
+	for _, f := range figures {
+		measured, verdict := f.judge(r)
+		fmt.Fprintf(w, "| %s | %s | %s | %s |\n", f.what, f.target(), measured, verdict)
+	}
+}
+
+func (f figure) target() string {
+	sign := "≥"
+	if f.most {
+		sign = "≤"
+	}
+	text := fmt.Sprintf("%s %.3g %s", sign, f.bound, f.unit)
+	if f.aim != "" {
+		text += " (" + f.aim + ")"
+	}
+	return text
+}
+
+func (f figure) judge(r *report) (measured, verdict string) {
+	v, known := f.value(r)
+	if !known {
+		return "not measured", ""
+	}
+	verdict = "short"
+	if f.most && v <= f.bound || !f.most && v >= f.bound {
+		verdict = "ok"
+	}
+	return fmt.Sprintf("%.3g %s", v, f.unit), verdict
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
+
+	"guichet/handlers"
+	"guichet/models/bank"
+	"guichet/models/database"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/identity"
+	"guichet/models/lamport"
+	"guichet/models/operation"
+	"guichet/workers"
+)
+
+// Patience at an orderly stop: for requests in flight, then for envelopes in hand.
+const (
+	requestPatience  = 10 * time.Second
+	envelopePatience = 10 * time.Second
+)
+
+// app is a process: an API, workers, or both.
+type app struct {
+	*stores
+	clock     lamport.Clock
+	ids       *id.Generator
+	registry  *prometheus.Registry
+	publisher *feed.Publisher
+
+	identity *identity.Identity
+	hub      *feed.Hub
+	server   *handlers.Server
+	workers  *workers.Workers
+
+	serverDone, workersDone sync.WaitGroup
+}
+
+func newApp(ctx context.Context, s settings) (*app, error) {
+	opened, err := openStores(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	a := &app{stores: opened, ids: id.NewGenerator(), registry: prometheus.NewRegistry()}
+	if err := a.prepare(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+func (a *app) prepare(ctx context.Context) error {
+	if err := a.migrate(ctx); err != nil {
+		return err
+	}
+	last, err := operation.LastStamp(ctx, a.db)
+	a.clock.Witness(last)
+	a.publisher = feed.NewPublisher(nil, a.published())
+	return err
+}
+
+// published is where publications go beside the hub of this process: nowhere, if no other process can share the stores.
+func (a *app) published() redis.UniversalClient {
+	if a.embedded {
+		return nil
+	}
+	return a.redis
+}
+
+// withAPI adds the API.
+func (a *app) withAPI(ctx context.Context, s apiSettings) error {
+	log := feed.NewLog(a.db)
+	a.hub = feed.NewHub(log, &a.clock)
+	a.publisher = feed.NewPublisher(a.hub, a.published())
+	if err := a.hub.Start(ctx); err != nil {
+		return err
+	}
+	a.identity = identity.New(a.db, a.ids, &a.clock, identity.Options{IdleTimeout: s.SessionIdle, LockFor: s.LockFor, Publisher: a.publisher})
+	if err := operation.EnsureLanes(ctx, a.db, workers.Lanes()); err != nil {
+		return err
+	}
+	if s.AdminPassword != "" {
+		if err := a.ensureAdmin(ctx, s.AdminPassword); err != nil {
+			return err
+		}
+	}
+	var err error
+	a.server, err = handlers.NewServer(handlers.Config{
+		DB: a.db, Redis: a.redis, QueueView: a.queueView(), Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
+		Lanes: workers.Lanes(), LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Version: version,
+	})
+	return err
+}
+
+func (a *app) ensureAdmin(ctx context.Context, password string) error {
+	return a.identity.EnsureAdmin(ctx, password, func(tx database.Tx, user id.ID) error {
+		_, err := bank.OpenAnyAccount(tx, &a.clock, user, time.Now())
+		return err
+	})
+}
+
+// withWorkers adds the workers.
+func (a *app) withWorkers() {
+	a.workers = &workers.Workers{
+		DB: a.db, Redis: a.redis, NewRedis: a.newRedis, Clock: &a.clock, Publisher: a.publisher,
+		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry,
+	}
+}
+
+// exitLost ends the process at once. Its memory is stale, and nothing that it has in hand is its own any more.
+func exitLost(err error) {
+	slog.Error("this process lost a lane to another and ends", "error", err)
+	os.Exit(exitLostLane)
+}
+
+// wake tells the workers of this process, and those of others, that something was enqueued.
+func (a *app) wake(lane string) {
+	if a.workers != nil {
+		a.workers.Wake(lane)
+	}
+	if a.embedded {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := operation.PublishWake(ctx, a.redis, lane); err != nil {
+		slog.Debug("a wake-up was lost", "lane", lane, "error", err)
+	}
+}
+
+// run runs until ctx ends, then stops in order: no new requests, those in flight answered, envelopes in hand finished. ready is called when requests are taken.
+func (a *app) run(ctx context.Context, listen string, ready func(address string)) error {
+	// The parts outlive ctx, each until those before it have stopped.
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+	failed := make(chan error, 4)
+	run := func(group *sync.WaitGroup, part func() error) {
+		group.Go(func() {
+			if err := part(); err != nil {
+				failed <- err
+			}
+		})
+	}
+	if a.workers != nil {
+		run(&a.workersDone, func() error { return a.workers.Run(working) })
+	}
+	httpServer := &http.Server{Handler: a.metricsOnly(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	if a.server != nil {
+		httpServer.Handler = a.server
+		run(&a.serverDone, func() error { return a.server.Run(serving) })
+		a.serverDone.Go(func() { a.identity.Run(serving) })
+		a.serverDone.Go(func() { a.hub.Run(serving, a.published()) })
+	}
+	if listen != "" {
+		listener, err := net.Listen("tcp", listen)
+		if err != nil {
+			return err
+		}
+		go func() {
+			if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+		ready(listener.Addr().String())
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	slog.Info("stopping")
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestPatience)
+	defer cancel()
+	if a.server != nil {
+		a.server.CloseFeeds()
+	}
+	if shutdownErr := httpServer.Shutdown(stopping); shutdownErr != nil {
+		slog.Warn("some requests were cut off", "error", shutdownErr)
+	}
+	stopServing()
+	a.serverDone.Wait()
+	stopWorking()
+	a.workersDone.Wait()
+	return err
+}
+
+// metricsOnly is what a process without an API serves, if it is given an address: health and metrics.
+func (a *app) metricsOnly() http.Handler {
+	a.registerProcessMetrics()
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"status":"ok"}`) })
+	return mux
+}
+
+func (a *app) registerProcessMetrics() {
+	if a.server == nil {
+		a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+}

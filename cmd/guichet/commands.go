@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"guichet/models/audit"
+	"guichet/models/database"
+)
+
+func (o output) fail(err error) int {
+	fmt.Fprintln(o.stderr, "guichet:", err)
+	return exitFault
+}
+
+func (c *serveCommand) run(ctx context.Context, s settings, out output) int {
+	return runApp(ctx, s, out, func(a *app) error {
+		return a.withAPI(ctx, c.apiSettings)
+	}, true, c.Listen, c.Demo)
+}
+
+func (c *apiCommand) run(ctx context.Context, s settings, out output) int {
+	if s.MySQLDSN == "" {
+		return out.fail(errors.New("an API of its own needs stores that others can reach: set GUICHET_MYSQL_DSN and GUICHET_REDIS_URL, or use `guichet serve`"))
+	}
+	return runApp(ctx, s, out, func(a *app) error {
+		return a.withAPI(ctx, c.apiSettings)
+	}, false, c.Listen, false)
+}
+
+func (c *workerCommand) run(ctx context.Context, s settings, out output) int {
+	if s.MySQLDSN == "" {
+		return out.fail(errors.New("a worker of its own needs stores that others can reach: set GUICHET_MYSQL_DSN and GUICHET_REDIS_URL, or use `guichet serve`"))
+	}
+	return runApp(ctx, s, out, func(*app) error { return nil }, true, c.Listen, false)
+}
+
+func runApp(ctx context.Context, s settings, out output, add func(*app) error, work bool, listen string, demo bool) int {
+	a, err := newApp(ctx, s)
+	if err != nil {
+		return out.fail(err)
+	}
+	defer func() { _ = a.close() }()
+	if err := add(a); err != nil {
+		return out.fail(err)
+	}
+	if work {
+		a.withWorkers()
+	}
+	seeded := make(chan error, 1)
+	err = a.run(ctx, listen, func(address string) {
+		slog.Info("listening", "address", address, "embedded", a.embedded, "version", version)
+		switch {
+		case demo:
+			go func() { seeded <- a.demo(ctx, address, out.stdout) }()
+		case a.server != nil:
+			welcome(out.stdout, address)
+		}
+	})
+	select {
+	case seedErr := <-seeded:
+		if ctx.Err() == nil {
+			err = errors.Join(err, seedErr)
+		}
+	default:
+	}
+	if err != nil {
+		return out.fail(err)
+	}
+	return 0
+}
+
+func welcome(w io.Writer, address string) {
+	fmt.Fprintf(w, "API     http://%[1]s/v1\nDocs    http://%[1]s/docs/\nQueues  http://%[1]s/queues (admins)\n", address)
+}
+
+func (*migrateCommand) run(ctx context.Context, s settings, out output) int {
+	opened, err := openStoresForMigration(ctx, s)
+	if err != nil {
+		return out.fail(err)
+	}
+	defer func() { _ = opened.close() }()
+	n, err := opened.db.Migrate(ctx)
+	if err != nil {
+		return out.fail(err)
+	}
+	fmt.Fprintf(out.stdout, "%d migrations applied; the schema is up to date\n", n)
+	return 0
+}
+
+// openStoresForMigration opens the database alone: a migration has no use for Redis.
+func openStoresForMigration(ctx context.Context, s settings) (*stores, error) {
+	opened := &stores{embedded: s.MySQLDSN == ""}
+	if opened.embedded {
+		return openStores(ctx, s)
+	}
+	return opened, opened.openDatabase(database.OpenMySQL(ctx, s.MySQLDSN))
+}
+
+func (*auditCommand) run(ctx context.Context, s settings, out output) int {
+	db, err := openForAudit(ctx, s)
+	if err != nil {
+		return out.fail(err)
+	}
+	defer func() { _ = db.Close() }()
+	report, err := audit.Run(ctx, db)
+	if err != nil {
+		return out.fail(err)
+	}
+	for _, check := range report.Checks {
+		verdict := "holds"
+		if !check.Holds() {
+			verdict = "DOES NOT HOLD"
+		}
+		fmt.Fprintf(out.stdout, "%-28s %-14s %d checked\n", check.Name, verdict, check.Checked)
+		for _, finding := range check.Findings {
+			fmt.Fprintf(out.stdout, "    %s\n", finding)
+		}
+	}
+	fmt.Fprintf(out.stdout, "took %s\n", report.Took.Round(time.Millisecond))
+	if !report.Holds() {
+		fmt.Fprintln(out.stdout, "the books do NOT hold")
+		return exitUnsound
+	}
+	fmt.Fprintln(out.stdout, "the books hold")
+	return 0
+}
+
+// openForAudit opens the database beside a server that may be running on it.
+func openForAudit(ctx context.Context, s settings) (*database.DB, error) {
+	if s.MySQLDSN != "" {
+		return database.OpenMySQL(ctx, s.MySQLDSN)
+	}
+	if _, err := os.Stat(filepath.Join(s.DataDir, database.SQLiteFile)); err != nil {
+		return nil, fmt.Errorf("there is no embedded store to audit: %w", err)
+	}
+	return database.OpenSQLite(ctx, s.DataDir)
+}
+
+func (c *healthCommand) run(ctx context.Context, _ settings, out output) int {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Listen+"/healthz", nil)
+	if err != nil {
+		return out.fail(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return out.fail(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return out.fail(fmt.Errorf("the server answers %s", response.Status))
+	}
+	return 0
+}
+
+func (*versionCommand) run(_ context.Context, _ settings, out output) int {
+	built := ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		built = " " + info.GoVersion
+	}
+	fmt.Fprintf(out.stdout, "guichet %s%s\n", version, built)
+	return 0
+}

@@ -1,0 +1,249 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"guichet/models/id"
+	"guichet/models/operation"
+)
+
+const (
+	// credit is how many envelopes of one intake may be on their way in a lane. One keeps the lane busy while the next is packed; more than three only
+	// let a fast client fill the queue with small envelopes ahead of everybody else.
+	credit = 3
+	// reckonEvery is how often a dispatcher that has something outstanding compares it with the journal, in case the news of its end was lost.
+	reckonEvery = 500 * time.Millisecond
+	// enqueuePause is the wait after an enqueue that failed.
+	enqueuePause = 100 * time.Millisecond
+	// taskTimeout and taskRetries: a lane retries in place; asynq must neither give up nor let other tasks overtake.
+	taskTimeout = 24 * time.Hour
+	taskRetries = math.MaxInt32
+)
+
+// journaled is a batch that is in the journal.
+type journaled struct {
+	operation.Batch
+	commands []operation.Command
+}
+
+// dispatcher packs journaled batches into envelopes and enqueues them, as credit allows. What it has not enqueued is in the journal, and
+// the lane finds it there should this process die.
+type dispatcher struct {
+	*Server
+	lane   string
+	client *asynq.Client
+	depth  *depth
+	signal chan struct{}
+
+	mu          sync.Mutex
+	waiting     []journaled    // in the journal, not enqueued
+	outstanding [][]id.ID      // envelopes enqueued and not known to be executed, by their batches
+	sizes       map[id.ID]int  // operations of each batch that is waiting or outstanding
+	done        map[id.ID]bool // batches of outstanding envelopes that were executed
+}
+
+func newDispatcher(lane string, s *Server, client *asynq.Client, depth *depth) *dispatcher {
+	return &dispatcher{Server: s, lane: lane, client: client, depth: depth, signal: make(chan struct{}, 1), sizes: map[id.ID]int{}, done: map[id.ID]bool{}}
+}
+
+func (d *dispatcher) add(batch operation.Batch, commands []operation.Command) {
+	d.mu.Lock()
+	d.waiting = append(d.waiting, journaled{batch, commands})
+	d.sizes[batch.ID] = batch.Operations
+	d.mu.Unlock()
+	d.poke()
+}
+
+func (d *dispatcher) poke() {
+	select {
+	case d.signal <- struct{}{}:
+	default:
+	}
+}
+
+// advanced is told which batches the lane has executed; those of other intakes are ignored.
+func (d *dispatcher) advanced(batches []id.ID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range batches {
+		d.forget(b)
+	}
+	d.settle()
+}
+
+// forget is called with mu held.
+func (d *dispatcher) forget(batch id.ID) {
+	operations, ours := d.sizes[batch]
+	if !ours {
+		return
+	}
+	delete(d.sizes, batch)
+	d.depth.added.Add(-int64(operations))
+	d.done[batch] = true
+}
+
+// settle gives credit back for envelopes of which nothing is left. It is called with mu held.
+func (d *dispatcher) settle() {
+	if len(d.done) == 0 {
+		return
+	}
+	kept := d.outstanding[:0]
+	for _, batches := range d.outstanding {
+		left := false
+		for _, b := range batches {
+			left = left || !d.done[b]
+		}
+		if left {
+			kept = append(kept, batches)
+			continue
+		}
+		for _, b := range batches {
+			delete(d.done, b)
+		}
+	}
+	d.outstanding = kept
+	if len(d.waiting) > 0 && d.done[d.waiting[0].ID] { // the lane found them in the journal before they were enqueued
+		rest := d.waiting[:0]
+		for _, w := range d.waiting {
+			if d.done[w.ID] {
+				delete(d.done, w.ID)
+			} else {
+				rest = append(rest, w)
+			}
+		}
+		d.waiting = rest
+	}
+	if len(d.waiting) > 0 && len(d.outstanding) < credit {
+		d.poke()
+	}
+}
+
+func (d *dispatcher) run(ctx context.Context) {
+	reckon := time.NewTicker(reckonEvery)
+	defer reckon.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-reckon.C:
+			d.reckon(ctx)
+		case <-d.signal:
+			d.dispatch(ctx)
+		}
+	}
+}
+
+// dispatch enqueues as much as credit allows.
+func (d *dispatcher) dispatch(ctx context.Context) {
+	for ctx.Err() == nil {
+		envelope := d.pack()
+		if envelope == nil {
+			return
+		}
+		if err := d.enqueue(ctx, envelope); err != nil {
+			slog.WarnContext(ctx, "an envelope is not enqueued; its operations wait in the journal", "lane", d.lane, "envelope", envelope.ID(), "error", err)
+			d.unpack(envelope)
+			time.AfterFunc(enqueuePause, d.poke)
+			return
+		}
+	}
+}
+
+// pack takes the next envelope from what waits, or returns nil if there is none or no credit for it.
+func (d *dispatcher) pack() *operation.Envelope {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.waiting) == 0 || len(d.outstanding) >= credit {
+		return nil
+	}
+	envelope := &operation.Envelope{}
+	n := 0
+	for n < len(d.waiting) && (n == 0 || len(envelope.Commands)+d.waiting[n].Operations <= id.MaxBatch) {
+		envelope.Add(d.waiting[n].Batch, d.waiting[n].commands)
+		n++
+	}
+	d.waiting = append([]journaled(nil), d.waiting[n:]...)
+	batches := make([]id.ID, n)
+	for i := range batches {
+		batches[i] = envelope.Batches[i].ID
+	}
+	d.outstanding = append(d.outstanding, batches)
+	return envelope
+}
+
+// unpack puts an envelope that could not be enqueued back in front of what waits.
+func (d *dispatcher) unpack(e *operation.Envelope) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var back []journaled
+	from := 0
+	for _, b := range e.Batches {
+		back = append(back, journaled{b, e.Commands[from : from+b.Operations]})
+		from += b.Operations
+	}
+	d.waiting = append(back, d.waiting...)
+	d.outstanding = d.outstanding[:len(d.outstanding)-1]
+	d.settle()
+}
+
+func (d *dispatcher) enqueue(ctx context.Context, e *operation.Envelope) error {
+	payload, err := e.Encode()
+	if err != nil {
+		return err
+	}
+	task := asynq.NewTask(operation.TaskKind, payload)
+	_, err = d.client.EnqueueContext(ctx, task, asynq.Queue(d.lane), asynq.TaskID(e.ID().String()), asynq.MaxRetry(taskRetries), asynq.Timeout(taskTimeout))
+	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) { // a conflict: an earlier attempt got through
+		return err
+	}
+	d.Wake(d.lane)
+	return nil
+}
+
+// reckon compares what is thought to wait with the journal, and reads how deep the lane is.
+func (d *dispatcher) reckon(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	d.mu.Lock()
+	known := make([]id.ID, 0, len(d.sizes))
+	for b := range d.sizes {
+		known = append(known, b)
+	}
+	d.mu.Unlock()
+	before := d.depth.added.Load()
+	if len(known) == 0 && before == 0 && d.depth.read.Load() == 0 {
+		return // idle: nothing to compare
+	}
+	waiting, total, err := d.journal.WaitingOf(ctx, d.lane, known)
+	if err != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range known {
+		if !waiting[b] {
+			d.forget(b)
+		}
+	}
+	d.settle()
+	own := int64(0)
+	for _, operations := range d.sizes {
+		own += int64(operations)
+	}
+	d.depth.added.Store(own)
+	d.depth.read.Store(max(0, total-own))
+}
+
+// flush enqueues what credit allows before the process stops; the rest is found in the journal.
+func (d *dispatcher) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	d.dispatch(ctx)
+}

@@ -1,0 +1,210 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"guichet/api"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/identity"
+	"guichet/models/problem"
+)
+
+const (
+	// heartbeat keeps proxies from closing a quiet stream.
+	heartbeat = 15 * time.Second
+	// writePatience is how long one write may take before the reader is cut off. It resumes from where it was.
+	writePatience = 10 * time.Second
+	// backlogPage is how many entries of the past are read at once.
+	backlogPage = 500
+)
+
+// GetFeed opens a stream. Everything that can be refused is refused here, before the first byte.
+func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) (api.GetFeedResponseObject, error) {
+	stream := &stream{Server: s, ctx: ctx, session: *sessionOf(ctx)}
+	var err error
+	if stream.topics, err = resolveTopics(&stream.session, request.Params.Topics); err != nil {
+		return nil, err
+	}
+	last := request.Params.LastEventID
+	if last == nil {
+		last = request.Params.LastEventId
+	}
+	if last == nil || *last == "" {
+		return stream, nil
+	}
+	position, known := feed.ParsePosition(*last)
+	if !known {
+		return nil, problem.New(problem.Malformed, "Last-Event-ID is not the id of an entry of this feed.")
+	}
+	stream.resume, stream.after = true, position
+	return stream, nil
+}
+
+// resolveTopics turns the topics that a client names into those of the log.
+func resolveTopics(session *identity.Session, named *string) ([]string, error) {
+	topics := []string{}
+	names := "me"
+	if named != nil {
+		names = *named
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		if strings.TrimSpace(name) != "me" {
+			return nil, problem.Newf(problem.UnknownTopic, "There is no topic %q.", name)
+		}
+		topics = append(topics, feed.UserTopic(session.UserID))
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics), nil
+}
+
+// stream is one reader's connection. It is written by hand: the generated layer would send a stream only when it has ended.
+type stream struct {
+	*Server
+	ctx     context.Context
+	session identity.Session
+	topics  []string
+	resume  bool
+	after   int64 // the position of the last entry that was written, or that the reader has
+
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// VisitGetFeedResponse writes entries until the reader leaves, falls behind, or its session ends.
+func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
+	f.w, f.control = w, http.NewResponseController(w)
+	live := f.Hub.Subscribe(f.topics)
+	defer live.Close()
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // nginx would hold entries back
+	w.WriteHeader(http.StatusOK)
+	if f.resume {
+		ended, err := f.catchUp(live.From())
+		if ended || err != nil {
+			return nil //nolint:nilerr // the status is sent: there is nobody to tell, and the reader resumes
+		}
+	} else {
+		f.after = live.From()
+	}
+	// The position at once, so that a reader that is cut off before its first entry resumes without a gap too. Without data it is no event.
+	if f.write([]byte("retry: 1000\nid: "+strconv.FormatInt(f.after, 10)+"\n\n")) != nil {
+		return nil
+	}
+	f.follow(live)
+	return nil
+}
+
+func (f *stream) write(b []byte) error {
+	_ = f.control.SetWriteDeadline(time.Now().Add(writePatience))
+	if _, err := f.w.Write(b); err != nil {
+		return err
+	}
+	return f.control.Flush()
+}
+
+// catchUp writes what the reader missed, up to the position where live entries start.
+func (f *stream) catchUp(until int64) (ended bool, err error) {
+	oldest, err := f.Log.Oldest(f.ctx)
+	if err != nil {
+		return false, err
+	}
+	if f.after > until || (oldest > 0 && f.after+2 < oldest) {
+		if err := f.tellGap(until, oldest); err != nil {
+			return false, err
+		}
+	}
+	for f.after < until {
+		entries, err := f.Log.Between(f.ctx, f.after, until, f.topics, backlogPage)
+		if err != nil {
+			return false, err
+		}
+		var text []byte
+		for i := range entries {
+			text = entries[i].Frames(text, f.after)
+			f.after = entries[i].Position
+			ended = ended || f.endsSession(entries[i].Event, entries[i].Data)
+		}
+		if len(text) > 0 {
+			if err := f.write(text); err != nil {
+				return false, err
+			}
+		}
+		if ended {
+			return true, nil
+		}
+		if len(entries) < backlogPage {
+			f.after = until
+		}
+	}
+	return false, nil
+}
+
+// tellGap says that entries between the reader's position and what is kept are not to be had any more.
+func (f *stream) tellGap(until, oldest int64) error {
+	missed := f.after
+	f.after = min(max(f.after, oldest-2), until)
+	gap := feed.Entry{Position: f.after, Event: feed.Gap, At: time.Now(), Lamport: f.Clock.Now(), Data: json.RawMessage(`{"last_event_id":"` + strconv.FormatInt(missed, 10) + `"}`)}
+	return f.write(gap.Frames(nil, -1))
+}
+
+// follow writes entries as they happen.
+func (f *stream) follow(live *feed.Subscription) {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-f.closing:
+			return
+		case <-beat.C:
+			if f.write([]byte(": still here\n\n")) != nil || !f.stillSignedIn() {
+				return
+			}
+		case <-live.More():
+			if f.writePending(live) {
+				return
+			}
+		}
+	}
+}
+
+// writePending writes everything that is pending in one go, and says whether that was the end.
+func (f *stream) writePending(live *feed.Subscription) (ended bool) {
+	pending, err := live.Take()
+	var text []byte
+	for _, frames := range pending {
+		if frames.Position > f.after {
+			text = append(text, frames.Text...)
+			f.after = frames.Position
+			ended = ended || f.endsSession(frames.Event, frames.Data)
+		}
+	}
+	if len(text) > 0 && f.write(text) != nil {
+		return true
+	}
+	return ended || err != nil
+}
+
+// endsSession says whether the entry tells that the session of this stream has ended; the user may have had others.
+func (f *stream) endsSession(event string, data []byte) bool {
+	if event != feed.SessionEnded {
+		return false
+	}
+	var ended struct {
+		SessionID id.ID `json:"session_id"`
+	}
+	return json.Unmarshal(data, &ended) == nil && ended.SessionID == f.session.ID
+}
+
+// stillSignedIn counts an open stream as use of the session: who watches is not idle.
+func (f *stream) stillSignedIn() bool { return f.Identity.Touch(f.ctx, f.session) == nil }

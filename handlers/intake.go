@@ -1,0 +1,262 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"guichet/models/database"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/operation"
+	"guichet/models/problem"
+)
+
+const (
+	// journalPatience is how long an intake goes on trying to write a batch before it tells its callers that the store is away.
+	journalPatience = 3 * time.Second
+	journalPause    = 50 * time.Millisecond
+)
+
+// submission is a command on its way into the journal.
+type submission struct {
+	command operation.Command
+	key     *operation.Key
+	wait    bool
+	answer  chan accepted // gets one
+}
+
+// accepted is the intake's answer.
+type accepted struct {
+	command  operation.Command
+	replayed id.ID // the operation that the key had been used for, if any: then there is no command
+	ended    <-chan feed.Entry
+	forget   func()
+	err      error
+}
+
+// intake is the door of one lane in one process: it takes everything that arrived while it wrote the last batch, writes it into the journal as one, answers, and
+// has it enqueued. No timer: an idle intake writes a batch of one at once, a busy one shares the cost of a commit among hundreds.
+type intake struct {
+	*Server
+	lane        string
+	submissions chan *submission
+	dispatcher  *dispatcher
+	depth       depth
+}
+
+// depth estimates how many operations wait in the lane: what the journal had when it was last read, and what this process knows to have changed since.
+type depth struct {
+	read  atomic.Int64
+	added atomic.Int64
+}
+
+func newIntake(lane string, s *Server, client *asynq.Client) *intake {
+	in := &intake{Server: s, lane: lane, submissions: make(chan *submission, id.MaxBatch)}
+	in.dispatcher = newDispatcher(lane, s, client, &in.depth)
+	return in
+}
+
+// submit puts a command into the lane's line and returns when it is in the journal.
+func (s *Server) submit(ctx context.Context, lane, kind string, payload any) (accepted, error) {
+	call := callOf(ctx)
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return accepted{}, fmt.Errorf("handlers: a payload: %w", err)
+	}
+	sub := &submission{
+		command: operation.Command{UserID: call.session.UserID, Lane: lane, Kind: kind, Payload: body, Traceparent: call.trace},
+		key:     call.idempotencyKey(), wait: call.wait > 0, answer: make(chan accepted, 1),
+	}
+	select {
+	case s.intakes[lane].submissions <- sub:
+	case <-ctx.Done():
+		return accepted{}, ctx.Err()
+	case <-s.closing:
+		return accepted{}, problem.New(problem.Unavailable, "This server is stopping.").After(retryLater)
+	}
+	answer := <-sub.answer // the intake always answers
+	return answer, answer.err
+}
+
+func (in *intake) run(ctx context.Context) {
+	dispatching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go in.dispatcher.run(dispatching)
+	for {
+		select {
+		case <-ctx.Done():
+			in.refuseRest()
+			in.dispatcher.flush(dispatching)
+			return
+		case first := <-in.submissions:
+			in.accept(context.WithoutCancel(ctx), in.gather(first))
+		}
+	}
+}
+
+// gather takes what has arrived, without waiting for more.
+func (in *intake) gather(first *submission) []*submission {
+	batch := append(make([]*submission, 0, 32), first)
+	for len(batch) < id.MaxBatch {
+		select {
+		case next := <-in.submissions:
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (in *intake) refuseRest() {
+	for {
+		select {
+		case s := <-in.submissions:
+			s.answer <- accepted{err: problem.New(problem.Unavailable, "This server is stopping.").After(retryLater)}
+		default:
+			return
+		}
+	}
+}
+
+// accept journals a batch and answers everybody in it.
+func (in *intake) accept(ctx context.Context, batch []*submission) {
+	if room := in.LaneDepth - int(in.depth.read.Load()+in.depth.added.Load()); len(batch) > room {
+		full := problem.Newf(problem.LaneFull, "The line of lane %s is at its longest, %d operations.", in.lane, in.LaneDepth).After(time.Second)
+		for _, s := range batch[max(room, 0):] {
+			s.answer <- accepted{err: full}
+		}
+		batch = batch[:max(room, 0)]
+	}
+	if len(batch) == 0 {
+		return
+	}
+	j := &journaling{intake: in, submissions: batch}
+	if err := j.write(ctx); err != nil {
+		j.forgetAll()
+		for _, s := range batch {
+			s.answer <- accepted{err: err}
+		}
+		return
+	}
+	in.depth.added.Add(int64(len(j.commands)))
+	j.answerAll()
+	if len(j.commands) > 0 {
+		in.dispatcher.add(operation.Batch{ID: j.commands[0].ID, Operations: len(j.commands)}, j.commands)
+	}
+}
+
+// journaling is the writing of one batch.
+type journaling struct {
+	*intake
+	submissions []*submission
+	answers     []accepted // by submission
+	commands    []operation.Command
+	keys        []operation.Key
+	keyAnswers  []operation.Answer
+}
+
+// write journals the batch. A store that is away is tried again for a while: the batch keeps its ids, so that one whose commit got through though
+// the answer to it did not is recognised.
+func (j *journaling) write(ctx context.Context) error {
+	base := j.IDs.Next()
+	var lastErr error
+	for began := time.Now(); time.Since(began) < journalPatience; time.Sleep(journalPause) {
+		err := j.DB.Write(ctx, func(tx database.Tx) error { return j.writeIn(tx, base) })
+		switch {
+		case err == nil:
+			return nil
+		case database.IsDuplicate(err):
+			if written, lookErr := j.journal.Has(ctx, base); lookErr == nil && written {
+				return nil
+			}
+			// Another process has just used one of the keys: the next attempt finds its answer.
+		case !database.IsTransient(err):
+			return err
+		}
+		lastErr = err
+		slog.WarnContext(ctx, "a batch is not journaled yet", "lane", j.lane, "operations", len(j.submissions), "error", err)
+	}
+	return problem.New(problem.Unavailable, "The journal cannot be written; please try again.").After(retryLater).Because(lastErr)
+}
+
+func (j *journaling) writeIn(tx database.Tx, base id.ID) error {
+	if err := j.assign(tx, base); err != nil || len(j.commands) == 0 {
+		return err
+	}
+	if err := operation.Append(tx, j.lane, j.commands); err != nil {
+		return err
+	}
+	return operation.KeepAnswers(tx, j.keys, j.keyAnswers, j.commands[0].SubmittedAt)
+}
+
+// assign gives each submission its id, or finds that its key was used before, in the store or earlier in the batch.
+func (j *journaling) assign(tx database.Tx, base id.ID) error {
+	var keys []operation.Key
+	for _, s := range j.submissions {
+		if s.key != nil {
+			keys = append(keys, *s.key)
+		}
+	}
+	used, err := operation.FindAnswers(tx, keys)
+	if err != nil {
+		return err
+	}
+	if used == nil {
+		used = map[operation.Key]operation.Answer{}
+	}
+	j.forgetAll() // what an earlier attempt expected
+	j.answers = make([]accepted, len(j.submissions))
+	j.commands, j.keys, j.keyAnswers = j.commands[:0], nil, nil
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	for i, s := range j.submissions {
+		if s.key != nil {
+			if before, found := used[s.key.Bare()]; found {
+				j.answers[i] = answerBefore(before, s.key)
+				continue
+			}
+		}
+		command := s.command
+		command.ID, command.SubmittedAt, command.Lamport = base.WithIndex(len(j.commands)), now, j.Clock.Tick()
+		if s.key != nil {
+			answer := operation.Answer{Request: s.key.Request, Operation: command.ID}
+			used[s.key.Bare()] = answer
+			j.keys, j.keyAnswers = append(j.keys, *s.key), append(j.keyAnswers, answer)
+		}
+		j.answers[i].command = command
+		if s.wait { // registered before the commit, so before a lane can execute it
+			j.answers[i].ended, j.answers[i].forget = j.Hub.Expect(command.ID)
+		}
+		j.commands = append(j.commands, command)
+	}
+	return nil
+}
+
+func answerBefore(before operation.Answer, key *operation.Key) accepted {
+	if before.Request != key.Request || before.Operation.IsZero() {
+		return accepted{err: errKeyReused}
+	}
+	return accepted{replayed: before.Operation}
+}
+
+var errKeyReused = problem.New(problem.IdempotencyKeyReused, "This Idempotency-Key was used for another request.")
+
+func (j *journaling) answerAll() {
+	for i, s := range j.submissions {
+		s.answer <- j.answers[i]
+	}
+}
+
+func (j *journaling) forgetAll() {
+	for _, a := range j.answers {
+		if a.forget != nil {
+			a.forget()
+		}
+	}
+}

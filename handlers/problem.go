@@ -1,0 +1,79 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"guichet/models/database"
+	"guichet/models/problem"
+)
+
+// retryLater is the Retry-After of a store that is away.
+const retryLater = time.Second
+
+// writeProblem answers every error, whichever layer it comes from, as RFC 9457 has it. Causes are logged and not shown.
+func writeProblem(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	p := asProblem(err)
+	if p.Code.Status() >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+		slog.ErrorContext(c.Request().Context(), "a request failed", "method", c.Request().Method, "path", c.Path(), "code", p.Code, "error", err)
+	}
+	body, err := json.Marshal(p)
+	if err != nil { // it is made of strings and numbers
+		panic(err)
+	}
+	header := c.Response().Header()
+	header.Set(echo.HeaderContentType, "application/problem+json")
+	if p.RetryAfter > 0 {
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(p.RetryAfterSeconds()))
+	}
+	if p.Code == problem.Unauthorized {
+		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="guichet"`)
+	}
+	c.Response().WriteHeader(p.Code.Status())
+	if c.Request().Method != http.MethodHead {
+		_, _ = c.Response().Write(body) // the client is gone if this fails
+	}
+}
+
+func asProblem(err error) *problem.Problem {
+	var p *problem.Problem
+	var fromEcho *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &fromEcho):
+		return echoProblem(fromEcho)
+	case database.IsTransient(err):
+		return problem.New(problem.Unavailable, "A store is away; please try again.").After(retryLater).Because(err)
+	default:
+		return problem.New(problem.Internal, "Something went wrong; it has been logged.").Because(err)
+	}
+}
+
+// echoProblem translates what Echo's router and binder refuse by themselves.
+func echoProblem(err *echo.HTTPError) *problem.Problem {
+	switch err.Code {
+	case http.StatusNotFound:
+		return problem.New(problem.NotFound, "There is nothing at this path.")
+	case http.StatusMethodNotAllowed:
+		return problem.New(problem.MethodNotAllowed, "This path does not have this method; Allow says which it has.")
+	case http.StatusRequestEntityTooLarge:
+		return problem.New(problem.PayloadTooLarge, "The body is too large.")
+	case http.StatusUnsupportedMediaType:
+		return problem.New(problem.UnsupportedMediaType, "The body must be JSON.")
+	case http.StatusBadRequest:
+		return problem.New(problem.Malformed, "The request cannot be read.").Because(err)
+	default:
+		return problem.New(problem.Internal, "Something went wrong; it has been logged.").Because(err)
+	}
+}

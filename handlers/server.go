@@ -1,0 +1,264 @@
+// Package handlers answers HTTP requests: it finds out who is calling, checks the request against the contract, and hands commands to the intake of their
+// lane. It never executes one. Echo is known here and in api, and nowhere else.
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/hibiken/asynq"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"guichet/api"
+	"guichet/models/database"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/identity"
+	"guichet/models/lamport"
+	"guichet/models/operation"
+	"guichet/models/problem"
+)
+
+const (
+	// bodyLimit is the largest body, in bytes, that is read where the contract does not say otherwise.
+	bodyLimit = 1 << 20
+	// bodyPatience is how long a client may take to send a body of that size.
+	bodyPatience = 15 * time.Second
+)
+
+// Config is what a server needs. All fields but Wake are required.
+type Config struct {
+	DB        *database.DB
+	Redis     redis.UniversalClient
+	QueueView asynq.RedisConnOpt // for asynqmon, which opens its own connection
+	Clock     *lamport.Clock
+	IDs       *id.Generator
+	Identity  *identity.Identity
+	Hub       *feed.Hub
+	Log       *feed.Log
+	Lanes     []string
+	LaneDepth int               // operations that may wait in a lane
+	Wake      func(lane string) // tells the workers of this process, if it has any, that something was enqueued
+	Metrics   *prometheus.Registry
+	Version   string
+}
+
+// Server is the API of one process.
+type Server struct {
+	Config
+	journal  *operation.Journal
+	contract *contract
+	document []byte // the contract as JSON
+	intakes  map[string]*intake
+	rates    *laneRates
+	requests *prometheus.HistogramVec
+	echo     *echo.Echo
+	closing  chan struct{}
+	auditing chan struct{}
+}
+
+var _ api.StrictServerInterface = (*Server)(nil)
+
+// NewServer returns a server. Run must be running for it to accept operations.
+func NewServer(config Config) (*Server, error) {
+	spec, err := api.GetSpec()
+	if err != nil {
+		return nil, fmt.Errorf("handlers: reading the contract: %w", err)
+	}
+	document, err := spec.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("handlers: writing the contract: %w", err)
+	}
+	s := &Server{
+		Config: config, journal: operation.NewJournal(config.DB), document: document, contract: newContract(spec),
+		intakes: map[string]*intake{}, rates: newLaneRates(), closing: make(chan struct{}), auditing: make(chan struct{}, 1),
+	}
+	client := asynq.NewClientFromRedisClient(config.Redis)
+	for _, lane := range config.Lanes {
+		s.intakes[lane] = newIntake(lane, s, client)
+	}
+	config.Hub.Listen(s)
+	config.Hub.Listen(config.Identity)
+	s.registerMetrics()
+	s.echo = s.routes()
+	return s, nil
+}
+
+// Published is part of feed.Listener.
+func (s *Server) Published([]feed.Entry) {}
+
+// LaneAdvanced is part of feed.Listener.
+func (s *Server) LaneAdvanced(lane string, batches []id.ID, ended int) {
+	s.rates.add(lane, ended)
+	if in := s.intakes[lane]; in != nil {
+		in.dispatcher.advanced(batches)
+	}
+}
+
+// Run accepts operations until ctx ends and everybody who submitted has been answered.
+func (s *Server) Run(ctx context.Context) error {
+	if err := operation.EnsureLanes(ctx, s.DB, s.Lanes); err != nil {
+		return fmt.Errorf("handlers: %w", err)
+	}
+	done := make(chan struct{}, len(s.intakes))
+	for _, in := range s.intakes {
+		go func() {
+			in.run(ctx)
+			done <- struct{}{}
+		}()
+	}
+	for range s.intakes {
+		<-done
+	}
+	return nil
+}
+
+// CloseFeeds ends the streams, so that an HTTP server can shut down in order. Their readers resume elsewhere.
+func (s *Server) CloseFeeds() { close(s.closing) }
+
+// ServeHTTP is the handler of everything that guichet serves.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = writeProblem
+	e.Use(s.observe, s.keepTime, recoverPanic)
+	e.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
+	s.routeOutside(e)
+	// The group's middleware sees only what the contract has: routes of the generated layer.
+	api.RegisterHandlers(e.Group("", s.checkCall), api.NewStrictHandler(s, nil))
+	return e
+}
+
+// observe measures requests by route and outcome.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		err := next(c)
+		if err != nil {
+			c.Error(err) // writes it, so that the status is known
+		}
+		path := c.Path()
+		if path == "/*" {
+			path = "none"
+		}
+		took := time.Since(began)
+		s.requests.WithLabelValues(c.Request().Method, path, statusClass(c.Response().Status)).Observe(took.Seconds())
+		if slog.Default().Enabled(c.Request().Context(), slog.LevelDebug) {
+			slog.DebugContext(c.Request().Context(), "request", "method", c.Request().Method, "path", path, "status", c.Response().Status, "took_us", took.Microseconds())
+		}
+		return nil
+	}
+}
+
+func statusClass(status int) string {
+	return [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[min(max(status/100-1, 0), 4)]
+}
+
+// keepTime takes the client's Lamport time and gives the server's: one event to receive, one to send.
+func (s *Server) keepTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Before(func() {
+			c.Response().Header().Set("Lamport-Time", s.Clock.Tick().String())
+		})
+		header, sent := c.Request().Header["Lamport-Time"]
+		if !sent {
+			return next(c)
+		}
+		stamp, err := lamport.Parse(strings.Join(header, ","))
+		if err != nil {
+			return problem.New(problem.Malformed, "Lamport-Time must be a decimal from 0 to 9007199254740991.")
+		}
+		s.Clock.Receive(stamp)
+		return next(c)
+	}
+}
+
+// recoverPanic turns a bug in a handler into an answer.
+func recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+			}
+		}()
+		return next(c)
+	}
+}
+
+// checkCall lets a request through to its handler if the caller may make it and it is as the contract says.
+func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		o := s.contract.operations[r.Method+" "+c.Path()]
+		if o == nil {
+			return echo.ErrNotFound
+		}
+		call := &call{}
+		if err := s.authenticate(c, o, call); err != nil {
+			return err
+		}
+		if o.body != nil {
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, bodyLimit)
+			control := http.NewResponseController(c.Response())
+			// Not a server-wide ReadTimeout, which would end the long streams too.
+			_ = control.SetReadDeadline(time.Now().Add(bodyPatience))
+			defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+		}
+		canonical, err := o.validate(c)
+		if err != nil {
+			return err
+		}
+		call.wait = preferredWait(r.Header["Prefer"])
+		if call.key = r.Header.Get("Idempotency-Key"); call.key != "" {
+			call.request = hashRequest(r, canonical)
+		}
+		c.SetRequest(r.WithContext(withCall(r.Context(), call)))
+		return next(c)
+	}
+}
+
+// authenticate finds the session, where the contract asks for one.
+func (s *Server) authenticate(c echo.Context, o *contractOperation, call *call) error {
+	if len(o.security) == 0 {
+		return nil
+	}
+	ctx := c.Request().Context()
+	var session identity.Session
+	err := identity.ErrUnauthenticated
+	scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		session, err = s.Identity.Authenticate(ctx, strings.TrimSpace(token))
+	case takesTicket(o.security) && c.QueryParam("ticket") != "":
+		session, err = s.Identity.RedeemFeedTicket(ctx, c.QueryParam("ticket"))
+	}
+	switch {
+	case errors.Is(err, identity.ErrUnauthenticated):
+		return problem.New(problem.Unauthorized, "Sign in at POST /v1/sessions and send the token as Authorization: Bearer.")
+	case errors.Is(err, identity.ErrTicket):
+		return problem.New(problem.Unauthorized, "The ticket was used, or is too old.")
+	case err != nil:
+		return err
+	}
+	call.session = &session
+	return nil
+}
+
+func takesTicket(security openapi3.SecurityRequirements) bool {
+	for _, requirement := range security {
+		if _, ok := requirement["ticket"]; ok {
+			return true
+		}
+	}
+	return false
+}

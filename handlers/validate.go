@@ -1,0 +1,195 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/labstack/echo/v4"
+
+	"guichet/models/problem"
+)
+
+// contract finds the operation of the document that a request is for, by the route that Echo has chosen already. kin-openapi's own routers would
+// find it a second time, by trying one regular expression after the other.
+type contract struct {
+	spec       *openapi3.T
+	operations map[string]*contractOperation
+}
+
+// contractOperation is an operation as requests are checked against it.
+type contractOperation struct {
+	route      *routers.Route
+	parameters []*openapi3.Parameter // those that the schema checks
+	body       *openapi3.Schema      // nil if there is none
+	security   openapi3.SecurityRequirements
+}
+
+// byMiddleware are parameters that every call has, and that the middleware reads itself.
+var byMiddleware = map[string]bool{"Lamport-Time": true, "Prefer": true}
+
+func newContract(spec *openapi3.T) *contract {
+	c := &contract{spec: spec, operations: map[string]*contractOperation{}}
+	for path, item := range spec.Paths.Map() {
+		for method, operation := range item.Operations() {
+			o := &contractOperation{
+				route:    &routers.Route{Spec: spec, Path: path, PathItem: item, Method: method, Operation: operation},
+				security: spec.Security,
+			}
+			if operation.Security != nil {
+				o.security = *operation.Security
+			}
+			for _, list := range []openapi3.Parameters{item.Parameters, operation.Parameters} {
+				for _, p := range list {
+					if !byMiddleware[p.Value.Name] {
+						o.parameters = append(o.parameters, p.Value)
+					}
+				}
+			}
+			if operation.RequestBody != nil {
+				o.body = operation.RequestBody.Value.Content["application/json"].Schema.Value
+			}
+			c.operations[method+" "+echoPath(path)] = o
+		}
+	}
+	return c
+}
+
+// echoPath is the path in Echo's notation: /a/{b} is /a/:b.
+func echoPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// validate checks the parameters and the body, which it returns as canonical JSON. The request's body can be read again afterwards.
+func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
+	var fields []problem.Field
+	input := &openapi3filter.RequestValidationInput{Request: c.Request(), Route: o.route, PathParams: pathParameters(c)}
+	for _, p := range o.parameters {
+		if present(input, p) {
+			if err := openapi3filter.ValidateParameter(c.Request().Context(), input, p); err != nil {
+				var unreadable *openapi3filter.ParseError
+				if errors.As(err, &unreadable) {
+					return nil, problem.Newf(problem.Malformed, "The %s parameter %s cannot be read as what it must be.", p.In, p.Name)
+				}
+				fields = appendFields(fields, p.In+"/"+p.Name, err)
+			}
+		}
+	}
+	if len(fields) > 0 {
+		return nil, invalid(fields)
+	}
+	if o.body == nil {
+		return nil, nil
+	}
+	return o.validateBody(c.Request())
+}
+
+func pathParameters(c echo.Context) map[string]string {
+	names, values := c.ParamNames(), c.ParamValues()
+	parameters := make(map[string]string, len(names))
+	for i := range names {
+		if unescaped, err := url.PathUnescape(values[i]); err == nil {
+			parameters[names[i]] = unescaped
+		} else {
+			parameters[names[i]] = values[i]
+		}
+	}
+	return parameters
+}
+
+// present says whether there is something to check: absent optional parameters need not go through the schema.
+func present(input *openapi3filter.RequestValidationInput, p *openapi3.Parameter) bool {
+	switch p.In {
+	case openapi3.ParameterInHeader:
+		return input.Request.Header.Get(p.Name) != "" || p.Required
+	case openapi3.ParameterInQuery:
+		return input.Request.URL.RawQuery != "" && input.GetQueryParams().Has(p.Name) || p.Required
+	default:
+		return true
+	}
+}
+
+func (o *contractOperation) validateBody(r *http.Request) ([]byte, error) {
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, bodyProblem(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, problem.Newf(problem.Malformed, "The body is not JSON: %s.", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, problem.New(problem.Malformed, "The body is more than one JSON value.")
+	}
+	if err := o.body.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.MultiErrors()); err != nil {
+		return nil, invalid(appendFields(nil, "", err))
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	if r.Header.Get("Idempotency-Key") == "" {
+		return nil, nil
+	}
+	return json.Marshal(value)
+}
+
+func bodyProblem(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return problem.Newf(problem.PayloadTooLarge, "The body is over %d bytes.", tooLarge.Limit)
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return problem.Newf(problem.RequestTimeout, "The body did not arrive within %s.", bodyPatience)
+	}
+	return problem.New(problem.Malformed, "The body ended too early.").Because(err)
+}
+
+func invalid(fields []problem.Field) *problem.Problem {
+	p := problem.New(problem.Invalid, "The request is well-formed, but invalid; errors says where.")
+	p.Fields = fields
+	return p
+}
+
+// mostFields bounds how many invalid fields are reported.
+const mostFields = 20
+
+// appendFields turns what kin-openapi found into fields. where is empty for the body, whose fields have JSON pointers.
+func appendFields(fields []problem.Field, where string, err error) []problem.Field {
+	var several openapi3.MultiError
+	if errors.As(err, &several) {
+		for _, e := range several {
+			fields = appendFields(fields, where, e)
+		}
+		return fields
+	}
+	if len(fields) >= mostFields {
+		return fields
+	}
+	var violation *openapi3.SchemaError
+	if !errors.As(err, &violation) {
+		return append(fields, problem.Field{Pointer: where, Message: "is required"})
+	}
+	pointer := where
+	if where == "" {
+		var path strings.Builder
+		for _, step := range violation.JSONPointer() {
+			fmt.Fprintf(&path, "/%s", strings.NewReplacer("~", "~0", "/", "~1").Replace(step))
+		}
+		pointer = path.String()
+	}
+	return append(fields, problem.Field{Pointer: pointer, Message: violation.Reason})
+}

@@ -1,0 +1,134 @@
+package feed
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"guichet/models/database"
+	"guichet/models/id"
+	"guichet/models/lamport"
+	"guichet/models/operation"
+)
+
+// Log is the table of entries.
+type Log struct {
+	db      *database.DB
+	journal *operation.Journal
+}
+
+// NewLog returns the log kept in db.
+func NewLog(db *database.DB) *Log { return &Log{db, operation.NewJournal(db)} }
+
+// Append gives the entries their positions and stores them. It locks the head, which all who add entries share, until the transaction ends:
+// call it last, and commit.
+func Append(tx database.Tx, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	var width int64
+	for i := range entries {
+		width += entries[i].width()
+	}
+	if _, err := tx.Exec("UPDATE feed_head SET position = position + ? WHERE id = 1", width); err != nil {
+		return err
+	}
+	position, err := head(tx)
+	if err != nil {
+		return err
+	}
+	position -= width
+	rows := database.Rows{Table: "feed_entries", Columns: []string{"position", "topic", "event", "at_us", "lamport", "operation_id", "data"}}
+	for i := range entries {
+		e := &entries[i]
+		position += e.width()
+		e.Position = position
+		var operationID, data any
+		if e.Event == OperationFinished {
+			operationID = e.OperationID[:] // the journal has the data
+		} else {
+			data = string(e.Data)
+		}
+		rows.Add(e.Position, e.Topic, e.Event, e.At.UnixMicro(), int64(e.Lamport), operationID, data)
+	}
+	return rows.Insert(tx)
+}
+
+func head(tx database.Tx) (position int64, err error) {
+	err = tx.Gorm().Raw("SELECT position FROM feed_head WHERE id = 1").Row().Scan(&position)
+	return position, err
+}
+
+// Head is the position of the newest entry.
+func (l *Log) Head(ctx context.Context) (int64, error) { return head(l.db.Read(ctx)) }
+
+// Oldest is the position of the oldest entry that is kept, or 0 if there is none.
+func (l *Log) Oldest(ctx context.Context) (position int64, err error) {
+	err = l.db.Read(ctx).Gorm().Raw("SELECT COALESCE(MIN(position), 0) FROM feed_entries").Row().Scan(&position)
+	return position, err
+}
+
+// Between reads up to limit entries with after < position ≤ until, in order; of the given topics, or of all if there are none.
+func (l *Log) Between(ctx context.Context, after, until int64, topics []string, limit int) ([]Entry, error) {
+	tx := l.db.Read(ctx)
+	query := tx.Gorm().Table("feed_entries").Where("position > ? AND position <= ?", after, until)
+	if len(topics) > 0 {
+		query = query.Where("topic IN ?", topics)
+	}
+	var rows []struct {
+		Position    int64
+		Topic       string
+		Event       string
+		AtUs        int64
+		Lamport     int64
+		OperationID id.ID
+		Data        *string
+	}
+	if err := query.Order("position").Limit(limit).Find(&rows).Error; err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, len(rows))
+	var operations []id.ID
+	for i, r := range rows {
+		entries[i] = Entry{Position: r.Position, Topic: r.Topic, Event: r.Event, At: operation.FromMicro(r.AtUs), Lamport: lamport.Stamp(r.Lamport), OperationID: r.OperationID}
+		if r.Data != nil {
+			entries[i].Data = json.RawMessage(*r.Data)
+		} else {
+			operations = append(operations, r.OperationID)
+		}
+	}
+	return entries, l.fillOperations(ctx, entries, operations)
+}
+
+func (l *Log) fillOperations(ctx context.Context, entries []Entry, ids []id.ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := l.journal.GetAll(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range entries {
+		if e := &entries[i]; e.Data == nil {
+			// An operation that was replayed since has a later outcome, which has an entry of its own; this one tells it a little early.
+			if o, ok := found[e.OperationID]; ok {
+				e.Data = o.AppendJSON(nil)
+			}
+		}
+	}
+	return nil
+}
+
+// Trim deletes up to limit entries older than before, oldest first, and says how many.
+func (l *Log) Trim(ctx context.Context, before time.Time, limit int) (int64, error) {
+	var deleted int64
+	err := l.db.Write(ctx, func(tx database.Tx) error {
+		oldest, err := l.Oldest(ctx)
+		if err != nil || oldest == 0 {
+			return err
+		}
+		deleted, err = tx.Exec("DELETE FROM feed_entries WHERE position >= ? AND position < ? AND at_us < ?", oldest, oldest+int64(limit), before.UnixMicro())
+		return err
+	})
+	return deleted, err
+}

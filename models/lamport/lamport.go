@@ -1,0 +1,62 @@
+// Package lamport is the logical clock of Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System" (1978):
+// if A happened before B, the stamp of A is less than the stamp of B.
+package lamport
+
+import (
+	"errors"
+	"strconv"
+	"sync/atomic"
+)
+
+// Stamp is a Lamport time, 0 to MaxStamp.
+type Stamp int64
+
+// MaxStamp is the largest stamp that is accepted from outside: 2^53−1, which JSON readers keep exact.
+const MaxStamp Stamp = 1<<53 - 1
+
+// ErrMalformed is returned by Parse.
+var ErrMalformed = errors.New("lamport: not a decimal between 0 and 2^53-1")
+
+// Parse reads the value of a Lamport-Time header.
+func Parse(s string) (Stamp, error) {
+	if s == "" || len(s) > 16 {
+		return 0, ErrMalformed
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || Stamp(n) > MaxStamp {
+		return 0, ErrMalformed
+	}
+	return Stamp(n), nil
+}
+
+func (s Stamp) String() string { return strconv.FormatInt(int64(s), 10) }
+
+// Clock is the clock of one process. The zero Clock reads 0. It is safe for concurrent use.
+type Clock struct{ now atomic.Int64 }
+
+// Now reads the clock without an event.
+func (c *Clock) Now() Stamp { return Stamp(c.now.Load()) }
+
+// Tick counts an event of this process, such as a send, and returns its stamp.
+func (c *Clock) Tick() Stamp { return Stamp(c.now.Add(1)) }
+
+// Receive counts the receipt of a message or the reading of a row stamped s: the clock becomes max(own, s) + 1.
+func (c *Clock) Receive(s Stamp) Stamp {
+	for {
+		own := c.now.Load()
+		next := max(own, int64(s)) + 1
+		if c.now.CompareAndSwap(own, next) {
+			return Stamp(next)
+		}
+	}
+}
+
+// Witness makes sure that the clock reads at least s, without counting an event: what a process does with what it remembers of its past.
+func (c *Clock) Witness(s Stamp) {
+	for {
+		own := c.now.Load()
+		if own >= int64(s) || c.now.CompareAndSwap(own, int64(s)) {
+			return
+		}
+	}
+}

@@ -1,0 +1,162 @@
+// Package problem is the list of everything that can be refused: a stable code with its HTTP status and title, in the form of RFC 9457.
+// A problem is what the client may see. Causes that it may not see are wrapped beside it and logged.
+package problem
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Code is a stable word that programs tell problems apart by.
+type Code string
+
+// The codes, as openapi.yaml lists them.
+const (
+	Malformed            Code = "malformed"
+	Invalid              Code = "invalid"
+	Unauthorized         Code = "unauthorized"
+	Forbidden            Code = "forbidden"
+	NotFound             Code = "not_found"
+	MethodNotAllowed     Code = "method_not_allowed"
+	RequestTimeout       Code = "request_timeout"
+	PayloadTooLarge      Code = "payload_too_large"
+	UnsupportedMediaType Code = "unsupported_media_type"
+	TooManyRequests      Code = "too_many_requests"
+	Internal             Code = "internal"
+	Unavailable          Code = "unavailable"
+	LaneFull             Code = "lane_full"
+	IdempotencyKeyReused Code = "idempotency_key_reused"
+	UsernameTaken        Code = "username_taken"
+	AccountNumberTaken   Code = "account_number_taken"
+	UnknownUsername      Code = "unknown_username"
+	WrongPassword        Code = "wrong_password"
+	AlreadySignedIn      Code = "already_signed_in"
+	TooManyAttempts      Code = "too_many_attempts"
+	UnknownTopic         Code = "unknown_topic"
+	UnknownAccount       Code = "unknown_account"
+	SameAccount          Code = "same_account"
+	InsufficientFunds    Code = "insufficient_funds"
+	BalanceLimit         Code = "balance_limit"
+	NotReplayable        Code = "not_replayable"
+	OperationFailed      Code = "operation_failed"
+)
+
+type kind struct {
+	status int
+	title  string
+}
+
+var kinds = map[Code]kind{
+	Malformed:            {400, "Malformed request"},
+	Invalid:              {422, "Invalid request"},
+	Unauthorized:         {401, "Not signed in"},
+	Forbidden:            {403, "For admins only"},
+	NotFound:             {404, "Not found"},
+	MethodNotAllowed:     {405, "Method not allowed"},
+	RequestTimeout:       {408, "Request came too slowly"},
+	PayloadTooLarge:      {413, "Body too large"},
+	UnsupportedMediaType: {415, "Unsupported media type"},
+	TooManyRequests:      {429, "Too many requests"},
+	Internal:             {500, "Internal error"},
+	Unavailable:          {503, "Temporarily unavailable"},
+	LaneFull:             {503, "The line is full"},
+	IdempotencyKeyReused: {422, "Idempotency key reused"},
+	UsernameTaken:        {409, "User name taken"},
+	AccountNumberTaken:   {409, "Account number taken"},
+	UnknownUsername:      {401, "Unknown user name"},
+	WrongPassword:        {401, "Wrong password"},
+	AlreadySignedIn:      {409, "Already signed in"},
+	TooManyAttempts:      {429, "Too many attempts"},
+	UnknownTopic:         {422, "Unknown topic"},
+	UnknownAccount:       {404, "Unknown account"},
+	SameAccount:          {422, "Same account"},
+	InsufficientFunds:    {409, "Insufficient funds"},
+	BalanceLimit:         {409, "Balance limit"},
+	NotReplayable:        {409, "Not replayable"},
+	OperationFailed:      {500, "The operation failed"},
+}
+
+// Codes lists all codes.
+func Codes() []Code {
+	codes := make([]Code, 0, len(kinds))
+	for code := range kinds {
+		codes = append(codes, code)
+	}
+	return codes
+}
+
+// Status is the HTTP status of the code: 400 to 599.
+func (c Code) Status() int {
+	if k, known := kinds[c]; known {
+		return k.status
+	}
+	return 500
+}
+
+// Title is a short text that is the same for every problem with the code.
+func (c Code) Title() string { return kinds[c].title }
+
+// Field is a part of the request that is invalid.
+type Field struct {
+	Pointer string `json:"pointer"`
+	Message string `json:"message"`
+}
+
+// Problem is a refusal. It is an error.
+type Problem struct {
+	Code         Code
+	Detail       string
+	Fields       []Field
+	AttemptsLeft *int
+	RetryAfter   time.Duration // rounded up to seconds
+	cause        error
+}
+
+// New returns a problem; detail is for people.
+func New(code Code, detail string) *Problem { return &Problem{Code: code, Detail: detail} }
+
+// Newf is New with a format.
+func Newf(code Code, format string, args ...any) *Problem {
+	return New(code, fmt.Sprintf(format, args...))
+}
+
+// Because adds the cause, which is logged and never shown.
+func (p *Problem) Because(cause error) *Problem {
+	with := *p
+	with.cause = cause
+	return &with
+}
+
+// After adds when to try again.
+func (p *Problem) After(wait time.Duration) *Problem {
+	with := *p
+	with.RetryAfter = wait
+	return &with
+}
+
+func (p *Problem) Error() string {
+	if p.cause != nil {
+		return fmt.Sprintf("%s: %s: %v", p.Code, p.Detail, p.cause)
+	}
+	return fmt.Sprintf("%s: %s", p.Code, p.Detail)
+}
+
+// Unwrap returns the cause.
+func (p *Problem) Unwrap() error { return p.cause }
+
+// RetryAfterSeconds is the value of a Retry-After header, or 0 for none.
+func (p *Problem) RetryAfterSeconds() int { return int((p.RetryAfter + time.Second - 1) / time.Second) }
+
+// MarshalJSON writes the body that RFC 9457 describes.
+func (p *Problem) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Type         string  `json:"type"`
+		Title        string  `json:"title"`
+		Status       int     `json:"status"`
+		Detail       string  `json:"detail"`
+		Code         Code    `json:"code"`
+		Errors       []Field `json:"errors,omitempty"`
+		AttemptsLeft *int    `json:"attempts_left,omitempty"`
+	}{"urn:guichet:problem:" + string(p.Code), p.Code.Title(), p.Code.Status(), p.Detail, p.Code, p.Fields, p.AttemptsLeft})
+}

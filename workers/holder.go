@@ -1,0 +1,284 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"guichet/models/database"
+	"guichet/models/id"
+	"guichet/models/operation"
+)
+
+const (
+	// tendEvery is how often a holder looks after its lane: compares its fence, follows the pause flag, looks for what was left in the journal.
+	// It must stay well below the 2 s that the database grants the lane's idle connection.
+	tendEvery = 500 * time.Millisecond
+	// left is the age at which a batch of the journal is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
+	left = 2 * time.Second
+	// drainPage is how many batches a drain reads at once.
+	drainPage = 64
+	// drainPack is how many commands a drain puts into one envelope, as many as an intake does at the most.
+	drainPack = id.MaxBatch
+)
+
+// holder keeps one lane for this process: it waits for the lease, and while it has it, executes what the journal has left and then what the queue brings.
+type holder struct {
+	*Workers
+	lane    string
+	counter counter
+	name    string
+}
+
+// run holds the lane whenever it can get it, until ctx ends.
+func (h *holder) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		lease, err := waitFor(ctx, h.Redis, h.lane, h.name)
+		if err != nil {
+			return
+		}
+		h.hold(ctx, lease)
+	}
+}
+
+// hold serves the lane until ctx ends. Should the lane be taken from us before that, the process must end: what it has in hand is not its own any more.
+func (h *holder) hold(ctx context.Context, lease *lease) {
+	// What is in hand at an orderly stop is finished, so neither the lease nor the work may end with ctx.
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		if err := lease.keep(working); err != nil {
+			h.lost(err)
+		}
+	}()
+	h.serve(ctx, working)
+	cancel()
+	<-kept
+	// An orderly stop has the lane free for the next one at once.
+	release, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	if err := lease.release(release); err != nil {
+		slog.WarnContext(ctx, "a lease was not given back; it runs out", "lane", h.lane, "error", err)
+	}
+}
+
+// lost ends the process.
+func (h *holder) lost(err error) {
+	h.OnLost(fmt.Errorf("lane %s: %w", h.lane, err))
+	select {} // whatever came next would be done in the new holder's name
+}
+
+func (h *holder) serve(ctx, working context.Context) {
+	db, state, err := h.seize(ctx)
+	if err != nil {
+		return
+	}
+	defer func() { _ = h.DB.CloseLane(db) }()
+	slog.InfoContext(ctx, "lane taken", "lane", h.lane, "holder", h.name, "fence", state.Fence)
+	x := &executor{lane: h.lane, fence: state.Fence, db: db, counter: h.counter, clock: h.Clock, publisher: h.Publisher, metrics: h.metrics.lane(h.lane)}
+	if !state.Paused {
+		h.untilDone(ctx, "draining", func() error { return h.drain(working, x, time.Now()) })
+	}
+	queue := h.openQueue(working, x)
+	h.untilDone(ctx, "starting the queue", queue.start)
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			if err := h.tend(working, x, queue); err != nil && ctx.Err() == nil {
+				slog.WarnContext(ctx, "a lane is not tended", "lane", h.lane, "error", err)
+			}
+		}
+	}
+	queue.stop()
+	if err := operation.VacateLane(working, db, h.lane, x.fence); err != nil {
+		slog.WarnContext(ctx, "a lane's row still names its holder", "lane", h.lane, "error", err)
+	}
+}
+
+// untilDone tries until try succeeds or ctx ends. Losing the lane ends the process.
+func (h *holder) untilDone(ctx context.Context, what string, try func() error) {
+	for wait := retryFirst; ctx.Err() == nil; wait = min(2*wait, retryMost) {
+		err := try()
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, errFenced):
+			h.lost(err)
+		}
+		slog.WarnContext(ctx, "a lane cannot be served yet", "lane", h.lane, "at", what, "error", err)
+		pause(ctx, wait)
+	}
+}
+
+// seize fences every earlier holder off, however long that takes.
+func (h *holder) seize(ctx context.Context) (*database.DB, operation.LaneState, error) {
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
+		db, err := h.DB.Lane()
+		if err == nil {
+			var state operation.LaneState
+			if state, err = operation.SeizeLane(ctx, db, h.lane, h.name); err == nil {
+				return db, state, nil
+			}
+			err = errors.Join(err, h.DB.CloseLane(db))
+		}
+		slog.WarnContext(ctx, "a lane cannot be taken yet", "lane", h.lane, "error", err)
+		if !pause(ctx, wait) {
+			return nil, operation.LaneState{}, ctx.Err()
+		}
+	}
+}
+
+// tend does what a holder does beside executing.
+func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
+	state, err := operation.ReadLane(x.db.Writer(ctx), h.lane) // over the lane's own connection, which that keeps alive
+	if err != nil {
+		return err
+	}
+	if state.Fence != x.fence {
+		h.lost(errFenced)
+	}
+	shown := queue.showPaused(ctx, state.Paused)
+	if state.Paused {
+		return shown
+	}
+	err = h.drain(ctx, x, time.Now().Add(-left))
+	if errors.Is(err, errFenced) {
+		h.lost(err)
+	}
+	return errors.Join(shown, err)
+}
+
+// drain executes, in order, what was journaled before the given time and not executed yet, straight from the journal. The tasks that may still come for it
+// find nothing waiting. So a holder needs to know nothing of what its predecessor had in hand, nor what became of Redis.
+func (h *holder) drain(ctx context.Context, x *executor, before time.Time) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var envelope operation.Envelope
+	var last id.ID
+	for {
+		batches, err := operation.Waiting(x.db.Read(ctx), h.lane, last, drainPage)
+		if err != nil {
+			return err
+		}
+		for _, batch := range batches {
+			if batch.ID.Time().After(before) {
+				batches = nil
+				break
+			}
+			if len(envelope.Commands)+batch.Operations > drainPack {
+				if err := x.executeLocked(ctx, &envelope); err != nil {
+					return err
+				}
+				envelope = operation.Envelope{}
+			}
+			commands, err := operation.Commands(x.db.Read(ctx), batch)
+			if err != nil {
+				return err
+			}
+			envelope.Add(batch, commands)
+			last = batch.ID
+		}
+		if len(batches) == 0 {
+			break
+		}
+	}
+	if len(envelope.Commands) == 0 {
+		return nil
+	}
+	slog.InfoContext(ctx, "operations found in the journal without a task", "lane", h.lane, "until", last)
+	return x.executeLocked(ctx, &envelope)
+}
+
+// queue is the lane's asynq queue as its holder consumes it.
+type queue struct {
+	lane      string
+	client    redis.UniversalClient
+	server    *asynq.Server
+	inspector *asynq.Inspector
+	handler   asynq.Handler
+	wake      *waker
+	started   bool
+}
+
+// openQueue prepares an asynq server of its own for the lane, with one handler: several queues in one server, or several handlers, would not keep order.
+func (h *holder) openQueue(ctx context.Context, x *executor) *queue {
+	q := &queue{lane: h.lane, client: h.NewRedis(), wake: newWaker(h.lane)}
+	q.client.AddHook(q.wake)
+	h.setWaker(h.lane, q.wake)
+	q.inspector = asynq.NewInspectorFromRedisClient(q.client)
+	q.server = asynq.NewServerFromRedisClient(q.client, asynq.Config{
+		Concurrency:              1,
+		Queues:                   map[string]int{h.lane: 1},
+		TaskCheckInterval:        taskCheckInterval,
+		DelayedTaskCheckInterval: time.Minute, // nothing is scheduled, and nothing is retried through the queue
+		ShutdownTimeout:          h.ShutdownTimeout,
+		LogLevel:                 asynq.ErrorLevel,
+		Logger:                   asynqLog{h.lane},
+	})
+	q.handler = asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
+		envelope, err := operation.DecodeEnvelope(h.lane, task.Payload())
+		if err != nil {
+			return fmt.Errorf("%w: %w", err, asynq.SkipRetry) // its commands are in the journal, and will be found there
+		}
+		switch err := x.execute(ctx, envelope); {
+		case errors.Is(err, errFenced):
+			h.lost(err)
+		case err != nil:
+			slog.InfoContext(ctx, "an envelope stays in the journal for the next holder", "lane", h.lane, "envelope", envelope.ID(), "reason", err)
+		}
+		return nil
+	})
+	return q
+}
+
+func (q *queue) start() error {
+	err := q.server.Start(q.handler)
+	q.started = err == nil
+	return err
+}
+
+// stop finishes the envelope in hand.
+func (q *queue) stop() {
+	q.wake.Release()
+	if q.started {
+		q.server.Shutdown()
+	}
+	_ = q.client.Close()
+}
+
+// showPaused makes the queue look, in asynqmon too, as the lane's row says. The row is what counts: Redis may have been wiped.
+func (q *queue) showPaused(ctx context.Context, paused bool) error {
+	shown, err := q.wake.paused(ctx, q.client)
+	switch {
+	case err != nil || shown == paused:
+		return err
+	case paused:
+		return q.inspector.PauseQueue(q.lane)
+	default:
+		defer q.wake.Poke()
+		return q.inspector.UnpauseQueue(q.lane)
+	}
+}
+
+// asynqLog passes on what asynq says.
+type asynqLog struct{ lane string }
+
+func (l asynqLog) say(level slog.Level, args []any) {
+	slog.Log(context.Background(), level, fmt.Sprint(args...), "lane", l.lane, "from", "asynq")
+}
+
+func (l asynqLog) Debug(args ...any) { l.say(slog.LevelDebug, args) }
+func (l asynqLog) Info(args ...any)  { l.say(slog.LevelInfo, args) }
+func (l asynqLog) Warn(args ...any)  { l.say(slog.LevelWarn, args) }
+func (l asynqLog) Error(args ...any) { l.say(slog.LevelError, args) }
+func (l asynqLog) Fatal(args ...any) { l.say(slog.LevelError, args) }

@@ -1,0 +1,227 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"guichet/models/database"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/lamport"
+	"guichet/models/operation"
+	"guichet/models/problem"
+)
+
+// counter is what a lane executes: the commands of one of the counters.
+type counter interface {
+	// load reads and locks, in key order, the rows that the commands touch.
+	load(tx database.Tx, commands []operation.Command) (round, error)
+}
+
+// round is one envelope's worth of work on what was loaded. It is thrown away if anything fails, and the envelope is loaded anew.
+type round interface {
+	// lastStamp is the largest stamp of the rows that were loaded.
+	lastStamp() lamport.Stamp
+	// decide applies one command by pure rules, in memory. A rule's "no" is a decision; a panic is a bug in the command's path.
+	decide(c *operation.Command, stamp lamport.Stamp, at time.Time) decision
+	// store writes what was decided.
+	store(tx database.Tx) error
+}
+
+// decision is what became of one command.
+type decision struct {
+	result  []byte           // the resource as JSON, or
+	refusal *problem.Problem // why not
+	entries []feed.Entry     // for the feed, besides that of the operation itself
+}
+
+var (
+	errFenced = errors.New("lane: another process holds it now")
+	// errPaused keeps an envelope in hand until the lane is resumed.
+	errPaused = errors.New("lane: paused")
+	// errPartly says that some batches of the envelope were executed already, as after a redelivery.
+	errPartly = errors.New("lane: partly executed")
+)
+
+// commandError is a bug that one command ran into.
+type commandError struct {
+	operation id.ID
+	cause     string
+}
+
+func (e *commandError) Error() string { return e.cause }
+
+const (
+	// runningNews is how long an envelope may take before the others are told that it is being executed. Nearly none takes that long.
+	runningNews = 50 * time.Millisecond
+	// Pauses between attempts while a store is away: short at first, as failovers are; the longest is what a recovery may go unnoticed for.
+	retryFirst = 5 * time.Millisecond
+	retryMost  = 500 * time.Millisecond
+)
+
+// executor executes envelopes of one lane, one at a time, as the holder with the fence number fence. Every envelope is one transaction:
+//
+//	fence check ▸ take the batches ▸ load ▸ decide each ▸ store ▸ outcomes ▸ feed entries ▸ commit ▸ tell
+type executor struct {
+	lane      string
+	fence     int64
+	db        *database.DB
+	counter   counter
+	clock     *lamport.Clock
+	publisher *feed.Publisher
+	metrics   *laneMetrics
+
+	mu sync.Mutex // one envelope at a time, whether from the queue or from the journal
+}
+
+// execute executes an envelope and returns nil when each of its operations has an outcome. It goes on trying through faults of the stores, so that order
+// holds, and returns only errFenced or, when it ends, ctx's error: then the envelope is still in the journal.
+func (x *executor) execute(ctx context.Context, e *operation.Envelope) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.executeLocked(ctx, e)
+}
+
+func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) error {
+	news := time.AfterFunc(runningNews, func() { x.publisher.Publish(ctx, feed.Publication{Lane: x.lane, Running: batchIDs(e.Batches)}) })
+	defer news.Stop()
+	failed := map[id.ID]string{}
+	for attempt, wait := 1, retryFirst; ; attempt++ {
+		err := x.attempt(ctx, e, failed)
+		var bug *commandError
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errFenced):
+			return err
+		case errors.Is(err, errPartly):
+			if e, err = x.remaining(ctx, e); e == nil && err == nil {
+				return nil
+			}
+		case errors.As(err, &bug):
+			slog.ErrorContext(ctx, "a command failed; it is parked", "lane", x.lane, "operation_id", bug.operation, "error", bug.cause)
+			failed[bug.operation] = bug.cause
+			continue
+		case errors.Is(err, errPaused), database.IsTransient(err):
+		case len(e.Commands) > 1:
+			slog.ErrorContext(ctx, "an envelope cannot be stored; its commands are executed one by one", "lane", x.lane, "envelope", e.ID(), "error", err)
+			if err = x.isolate(ctx, e); err == nil || errors.Is(err, errFenced) || ctx.Err() != nil {
+				return err
+			}
+		case failed[e.Commands[0].ID] == "":
+			slog.ErrorContext(ctx, "a command cannot be stored; it is parked", "lane", x.lane, "operation_id", e.Commands[0].ID, "error", err)
+			failed[e.Commands[0].ID] = err.Error()
+			continue
+		}
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, errPaused) {
+			x.metrics.retries.Inc()
+			slog.WarnContext(ctx, "an envelope is tried again", "lane", x.lane, "envelope", e.ID(), "attempt", attempt, "error", err)
+		}
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
+		wait = min(2*wait, retryMost)
+	}
+}
+
+// attempt executes the envelope in one transaction. Operations in failed get the outcome failed without being tried.
+func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed map[id.ID]string) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil { // outside any one command: loading or storing
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	began := time.Now()
+	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
+	if err := x.db.Write(ctx, func(tx database.Tx) error { return work.run(ctx, tx) }); err != nil {
+		return err
+	}
+	x.metrics.observe(len(work.outcomes), time.Since(began))
+	x.publisher.Publish(ctx, feed.Publication{Entries: work.entries, Lane: x.lane, Batches: batchIDs(e.Batches), Ended: len(work.outcomes)})
+	return nil
+}
+
+// remaining is the envelope without what was executed already, or nil if nothing remains.
+func (x *executor) remaining(ctx context.Context, e *operation.Envelope) (*operation.Envelope, error) {
+	var rest operation.Envelope
+	tx := x.db.Read(ctx)
+	for _, batch := range e.Batches {
+		waiting, err := operation.IsWaiting(tx, x.lane, batch.ID)
+		if err != nil {
+			return e, err
+		}
+		if waiting {
+			rest.Add(batch, commandsOf(e, batch))
+		}
+	}
+	if len(rest.Batches) == 0 {
+		return nil, nil
+	}
+	return &rest, nil
+}
+
+// isolate executes the envelope's commands one by one, each a batch of its own from now on, so that the one that cannot be stored harms no other.
+func (x *executor) isolate(ctx context.Context, e *operation.Envelope) error {
+	err := x.db.Write(ctx, func(tx database.Tx) error {
+		if _, err := x.checkFence(tx); err != nil {
+			return err
+		}
+		if n, err := operation.Take(tx, x.lane, e.Batches); err != nil || n != len(e.Batches) {
+			return errors.Join(err, errPartly)
+		}
+		for i := range e.Commands {
+			if err := operation.AppendBatch(tx, x.lane, operation.Batch{ID: e.Commands[i].ID, Operations: 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range e.Commands {
+		single := operation.Envelope{Batches: []operation.Batch{{ID: e.Commands[i].ID, Operations: 1}}, Commands: e.Commands[i : i+1]}
+		if err := x.executeLocked(ctx, &single); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *executor) checkFence(tx database.Tx) (operation.LaneState, error) {
+	state, err := operation.LockLane(tx, x.lane)
+	if err == nil && state.Fence != x.fence {
+		err = errFenced
+	}
+	return state, err
+}
+
+func batchIDs(batches []operation.Batch) []id.ID {
+	ids := make([]id.ID, len(batches))
+	for i := range batches {
+		ids[i] = batches[i].ID
+	}
+	return ids
+}
+
+func commandsOf(e *operation.Envelope, batch operation.Batch) []operation.Command {
+	from := 0
+	for _, b := range e.Batches {
+		if b.ID == batch.ID {
+			break
+		}
+		from += b.Operations
+	}
+	return e.Commands[from : from+batch.Operations]
+}

@@ -1,0 +1,86 @@
+// Package workers executes what was journaled: a lane per queue, each held by one process at a time. It knows asynq, and the rules of the
+// counters only by their verbs. It must never know HTTP.
+package workers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"guichet/models/bank"
+	"guichet/models/database"
+	"guichet/models/feed"
+	"guichet/models/lamport"
+	"guichet/models/operation"
+)
+
+// Lanes names all lanes.
+func Lanes() []string { return []string{bank.Lane} }
+
+func counterOf(lane string) counter {
+	switch lane {
+	case bank.Lane:
+		return bankCounter{}
+	default:
+		panic(fmt.Sprintf("workers: no counter for lane %q", lane))
+	}
+}
+
+// Workers holds the lanes that it can get and executes them. Set the exported fields, then Run.
+type Workers struct {
+	DB        *database.DB
+	Redis     redis.UniversalClient
+	NewRedis  func() redis.UniversalClient // a client of its own for each lane: it holds dequeues back
+	Clock     *lamport.Clock
+	Publisher *feed.Publisher
+	// ShutdownTimeout is how long the envelope in hand may take at an orderly stop.
+	ShutdownTimeout time.Duration
+	// OnLost is told when a lane was taken from this process while it held it. It must end the process.
+	OnLost func(error)
+	// Metrics is where the lanes' metrics are registered.
+	Metrics prometheus.Registerer
+
+	metrics metrics
+	mu      sync.Mutex
+	wakers  map[string]*waker
+}
+
+// Run executes until ctx ends; then it finishes the envelopes in hand.
+func (w *Workers) Run(ctx context.Context) error {
+	if err := operation.EnsureLanes(ctx, w.DB, Lanes()); err != nil {
+		return fmt.Errorf("workers: %w", err)
+	}
+	w.metrics = newMetrics(w.Metrics)
+	w.wakers = map[string]*waker{}
+	name := newHolder()
+	var running sync.WaitGroup
+	for _, lane := range Lanes() {
+		h := &holder{Workers: w, lane: lane, counter: counterOf(lane), name: name}
+		running.Go(func() { h.run(ctx) })
+	}
+	running.Go(func() { ListenWake(ctx, w.Redis, operation.WakeChannel, w.Wake) })
+	running.Go(func() { w.keepHouse(ctx) })
+	running.Wait()
+	return nil
+}
+
+// Wake tells this process that something was enqueued for a lane (all lanes, if it has no name).
+func (w *Workers) Wake(lane string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, wake := range w.wakers {
+		if lane == "" || lane == name {
+			wake.Poke()
+		}
+	}
+}
+
+func (w *Workers) setWaker(lane string, wake *waker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wakers[lane] = wake
+}
