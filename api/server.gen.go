@@ -43,99 +43,6 @@ func (e OperationStatus) Valid() bool {
 	}
 }
 
-// Defines values for ProblemCode.
-const (
-	AccountNumberTaken   ProblemCode = "account_number_taken"
-	AlreadySignedIn      ProblemCode = "already_signed_in"
-	BalanceLimit         ProblemCode = "balance_limit"
-	Forbidden            ProblemCode = "forbidden"
-	IdempotencyKeyReused ProblemCode = "idempotency_key_reused"
-	InsufficientFunds    ProblemCode = "insufficient_funds"
-	Internal             ProblemCode = "internal"
-	Invalid              ProblemCode = "invalid"
-	LaneFull             ProblemCode = "lane_full"
-	Malformed            ProblemCode = "malformed"
-	MethodNotAllowed     ProblemCode = "method_not_allowed"
-	NotFound             ProblemCode = "not_found"
-	NotReplayable        ProblemCode = "not_replayable"
-	OperationFailed      ProblemCode = "operation_failed"
-	PayloadTooLarge      ProblemCode = "payload_too_large"
-	RequestTimeout       ProblemCode = "request_timeout"
-	SameAccount          ProblemCode = "same_account"
-	TooManyAttempts      ProblemCode = "too_many_attempts"
-	TooManyRequests      ProblemCode = "too_many_requests"
-	Unauthorized         ProblemCode = "unauthorized"
-	Unavailable          ProblemCode = "unavailable"
-	UnknownAccount       ProblemCode = "unknown_account"
-	UnknownTopic         ProblemCode = "unknown_topic"
-	UnknownUsername      ProblemCode = "unknown_username"
-	UnsupportedMediaType ProblemCode = "unsupported_media_type"
-	UsernameTaken        ProblemCode = "username_taken"
-	WrongPassword        ProblemCode = "wrong_password"
-)
-
-// Valid indicates whether the value is a known member of the ProblemCode enum.
-func (e ProblemCode) Valid() bool {
-	switch e {
-	case AccountNumberTaken:
-		return true
-	case AlreadySignedIn:
-		return true
-	case BalanceLimit:
-		return true
-	case Forbidden:
-		return true
-	case IdempotencyKeyReused:
-		return true
-	case InsufficientFunds:
-		return true
-	case Internal:
-		return true
-	case Invalid:
-		return true
-	case LaneFull:
-		return true
-	case Malformed:
-		return true
-	case MethodNotAllowed:
-		return true
-	case NotFound:
-		return true
-	case NotReplayable:
-		return true
-	case OperationFailed:
-		return true
-	case PayloadTooLarge:
-		return true
-	case RequestTimeout:
-		return true
-	case SameAccount:
-		return true
-	case TooManyAttempts:
-		return true
-	case TooManyRequests:
-		return true
-	case Unauthorized:
-		return true
-	case Unavailable:
-		return true
-	case UnknownAccount:
-		return true
-	case UnknownTopic:
-		return true
-	case UnknownUsername:
-		return true
-	case UnsupportedMediaType:
-		return true
-	case UsernameTaken:
-		return true
-	case WrongPassword:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for Role.
 const (
 	RoleAdmin Role = "admin"
@@ -338,7 +245,7 @@ type LanePatch struct {
 
 // NewSession defines model for NewSession.
 type NewSession struct {
-	// Password Example: correct-horse-battery
+	// Password Example: counting-engine
 	Password string `json:"password"`
 
 	// TakeOver End the session that lives elsewhere.
@@ -378,7 +285,7 @@ type NewUser struct {
 	// Example: 1111111111
 	AccountNumber *AccountNumber `json:"account_number,omitempty"`
 
-	// Password Example: correct-horse-battery
+	// Password Example: counting-engine
 	Password string `json:"password"`
 
 	// Username No spaces, control or invisible characters.
@@ -437,10 +344,8 @@ type Operation struct {
 	Lane string `json:"lane"`
 
 	// Position How many are ahead in the lane; 0 is being served; null when ended.
-	Position *int64 `json:"position"`
-
-	// Problem Why it was rejected or failed.
-	Problem *json.RawMessage `json:"problem"`
+	Position *int64           `json:"position"`
+	Problem  *json.RawMessage `json:"problem"`
 
 	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement.
 	Result    *json.RawMessage `json:"result"`
@@ -465,39 +370,6 @@ type OperationList struct {
 
 // OperationStatus `rejected`: a rule said no. `failed`: a fault; an operator can replay it.
 type OperationStatus string
-
-// Problem RFC 9457.
-type Problem struct {
-	// AttemptsLeft With `wrong_password`: how many more are allowed.
-	AttemptsLeft *int `json:"attempts_left,omitempty"`
-
-	// Code Stable; for programs to tell problems apart.
-	Code   ProblemCode `json:"code"`
-	Detail string      `json:"detail"`
-
-	// Errors The fields that are invalid.
-	Errors *[]struct {
-		// Message Example: must be at least 1
-		Message string `json:"message"`
-
-		// Pointer A JSON pointer into the body (RFC 6901), or `query/NAME`, `header/NAME`, `path/NAME`.
-		//
-		// Example: /amount
-		Pointer string `json:"pointer"`
-	} `json:"errors,omitempty"`
-
-	// Status Example: 409
-	Status int `json:"status"`
-
-	// Title Example: Insufficient funds
-	Title string `json:"title"`
-
-	// Type Example: urn:guichet:problem:insufficient_funds
-	Type string `json:"type"`
-}
-
-// ProblemCode Stable; for programs to tell problems apart.
-type ProblemCode string
 
 // Role defines model for Role.
 type Role string
@@ -575,11 +447,11 @@ type ListAccountsParams struct {
 
 // GetBalanceParams defines parameters for GetBalance.
 type GetBalanceParams struct {
-	// At The balance at this time, inclusive.
+	// At The balance at this time, inclusive, such as `2026-11-21T10:00:00Z`.
 	At *time.Time `form:"at,omitempty" json:"at,omitempty"`
 
 	// Operation The balance right after this operation.
-	Operation *Id `form:"operation,omitempty" json:"operation,omitempty"`
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
 }
 
 // ListEntriesParams defines parameters for ListEntries.

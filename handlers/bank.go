@@ -71,6 +71,7 @@ func (s *Server) ListAccounts(ctx context.Context, request api.ListAccountsReque
 	found, next := page(found, limit, func(a *bank.Account) string { return a.Number })
 	list := api.ListAccounts200JSONResponse{Items: make([]api.Account, len(found)), NextCursor: encodeCursor(next)}
 	for i := range found {
+		s.Clock.Witness(found[i].Lamport) // the answer is sent after what it shows
 		list.Items[i] = accountOf(&found[i])
 	}
 	return list, nil
@@ -94,6 +95,7 @@ func (s *Server) account(ctx context.Context, number string) (bank.Account, erro
 	if errors.Is(err, bank.ErrNotFound) {
 		return account, errUnknownAccount
 	}
+	s.Clock.Witness(account.Lamport)
 	return account, err
 }
 
@@ -114,6 +116,7 @@ func (s *Server) ListEntries(ctx context.Context, request api.ListEntriesRequest
 	lines, next := page(lines, limit, func(l *bank.Line) string { return fmt.Sprintf("%d.%d", l.AtUs, l.Sequence) })
 	list := api.ListEntries200JSONResponse{Items: make([]api.Entry, len(lines)), NextCursor: encodeCursor(next)}
 	for i, l := range lines {
+		s.Clock.Witness(l.Lamport)
 		entry := bank.Entry{OperationID: l.OperationID, Part: l.Part}
 		list.Items[i] = api.Entry{
 			Id: entry.ID(), OperationId: l.OperationID.String(), Amount: int64(l.Amount), BalanceAfter: int64(l.BalanceAfter), Kind: l.Kind,
@@ -145,7 +148,13 @@ func (s *Server) balanceAt(ctx context.Context, number string, at time.Time) (ap
 	if err := ownAccount(ctx, number); err != nil {
 		return nil, err
 	}
+	if year := at.UTC().Year(); year < 0 || year > 9999 { // as its offset may make it
+		return nil, invalid([]problem.Field{{Pointer: "query/at", Message: "must be in the years 0000 to 9999, UTC"}})
+	}
 	balance, err := bank.BalanceAt(ctx, s.DB, number, at)
+	if err == nil {
+		_, err = s.account(ctx, number) // for its stamp, which no posting that was read exceeds
+	}
 	return api.GetBalance200JSONResponse{Number: number, Balance: int64(balance), At: at.UTC()}, err
 }
 
@@ -160,6 +169,9 @@ func (s *Server) balanceAfter(ctx context.Context, number, operationText string)
 	balance, at, err := bank.BalanceAfter(ctx, s.DB, number, operationID)
 	if errors.Is(err, bank.ErrNotFound) {
 		return nil, problem.New(problem.NotFound, "The operation did not move this account.")
+	}
+	if err == nil {
+		_, err = s.account(ctx, number)
 	}
 	return api.GetBalance200JSONResponse{Number: number, Balance: int64(balance), At: at}, err
 }

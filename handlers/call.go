@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,6 +25,8 @@ type call struct {
 	key     string            // Idempotency-Key, empty for none
 	request [32]byte          // hash of method, path and body; set if there is a key
 	trace   string            // W3C traceparent of the server's span, empty when tracing is off
+	// operation is what the request is about: the one that it made or asked for. Zero for none.
+	operation id.ID
 }
 
 type callKey struct{}
@@ -75,7 +78,7 @@ func preferredWait(headers []string) time.Duration {
 			}
 			value, _, _ = strings.Cut(value, ";")
 			seconds, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
-			if err == nil {
+			if err == nil || errors.Is(err, strconv.ErrRange) { // which gives the largest there is
 				return min(time.Duration(seconds)*time.Second, longestWait)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	credit = 3
 	// reckonEvery is how often a dispatcher that has something outstanding compares it with the journal, in case the news of its end was lost.
 	reckonEvery = 500 * time.Millisecond
+	// enqueuePatience is how long an enqueue may take. Longer, and a Redis that does not answer would keep the dispatcher from seeing what the lane
+	// executes from the journal meanwhile.
+	enqueuePatience = time.Second
 	// enqueuePause is the wait after an enqueue that failed.
 	enqueuePause = 100 * time.Millisecond
 	// taskTimeout and taskRetries: a lane retries in place; asynq must neither give up nor let other tasks overtake.
@@ -37,23 +41,35 @@ type journaled struct {
 // the lane finds it there should this process die.
 type dispatcher struct {
 	*Server
-	lane   string
-	client *asynq.Client
-	depth  *depth
-	signal chan struct{}
+	lane     string
+	client   *asynq.Client
+	depth    *depth
+	signal   chan struct{}
+	progress chan struct{} // gets a value when the lane has executed something of ours
 
 	mu          sync.Mutex
 	waiting     []journaled    // in the journal, not enqueued
 	outstanding [][]id.ID      // envelopes enqueued and not known to be executed, by their batches
 	sizes       map[id.ID]int  // operations of each batch that is waiting or outstanding
 	done        map[id.ID]bool // batches of outstanding envelopes that were executed
+	node        uint64         // of the ids of this intake's batches
+	packed      id.ID          // the newest of them that was packed: what is packed later must not overtake it
 }
 
 func newDispatcher(lane string, s *Server, client *asynq.Client, depth *depth) *dispatcher {
-	return &dispatcher{Server: s, lane: lane, client: client, depth: depth, signal: make(chan struct{}, 1), sizes: map[id.ID]int{}, done: map[id.ID]bool{}}
+	return &dispatcher{Server: s, lane: lane, client: client, depth: depth, signal: make(chan struct{}, 1), progress: make(chan struct{}, 1), sizes: map[id.ID]int{}, done: map[id.ID]bool{}}
 }
 
+// add takes over a batch that this intake has journaled.
 func (d *dispatcher) add(batch operation.Batch, commands []operation.Command) {
+	d.mu.Lock()
+	d.node = batch.ID.Node()
+	d.mu.Unlock()
+	d.addReplayed(batch, commands)
+}
+
+// addReplayed takes over a batch that is in line again. Any intake may have journaled it.
+func (d *dispatcher) addReplayed(batch operation.Batch, commands []operation.Command) {
 	d.mu.Lock()
 	d.waiting = append(d.waiting, journaled{batch, commands})
 	d.sizes[batch.ID] = batch.Operations
@@ -76,6 +92,10 @@ func (d *dispatcher) advanced(batches []id.ID) {
 		d.forget(b)
 	}
 	d.settle()
+	select {
+	case d.progress <- struct{}{}:
+	default:
+	}
 }
 
 // forget is called with mu held.
@@ -163,10 +183,13 @@ func (d *dispatcher) pack() *operation.Envelope {
 	if len(d.waiting) == 0 || len(d.outstanding) >= credit {
 		return nil
 	}
-	envelope := &operation.Envelope{}
+	envelope := &operation.Envelope{After: d.packed}
 	n := 0
 	for n < len(d.waiting) && (n == 0 || len(envelope.Commands)+d.waiting[n].Operations <= id.MaxBatch) {
 		envelope.Add(d.waiting[n].Batch, d.waiting[n].commands)
+		if next := d.waiting[n].ID; next.Node() == d.node && d.packed.Less(next) {
+			d.packed = next
+		}
 		n++
 	}
 	d.waiting = append([]journaled(nil), d.waiting[n:]...)
@@ -178,18 +201,27 @@ func (d *dispatcher) pack() *operation.Envelope {
 	return envelope
 }
 
-// unpack puts an envelope that could not be enqueued back in front of what waits.
+// unpack puts an envelope that could not be enqueued back in front of what waits, except for what the lane has found in the journal meanwhile.
 func (d *dispatcher) unpack(e *operation.Envelope) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	at := slices.IndexFunc(d.outstanding, func(batches []id.ID) bool { return batches[0] == e.ID() })
+	if at < 0 {
+		return // all of it was executed
+	}
+	d.outstanding = slices.Delete(d.outstanding, at, at+1)
+	d.packed = e.After
 	var back []journaled
 	from := 0
 	for _, b := range e.Batches {
-		back = append(back, journaled{b, e.Commands[from : from+b.Operations]})
+		if d.done[b.ID] {
+			delete(d.done, b.ID)
+		} else {
+			back = append(back, journaled{b, e.Commands[from : from+b.Operations]})
+		}
 		from += b.Operations
 	}
 	d.waiting = append(back, d.waiting...)
-	d.outstanding = d.outstanding[:len(d.outstanding)-1]
 	d.settle()
 }
 
@@ -198,6 +230,8 @@ func (d *dispatcher) enqueue(ctx context.Context, e *operation.Envelope) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, enqueuePatience)
+	defer cancel()
 	task := asynq.NewTask(operation.TaskKind, payload)
 	_, err = d.client.EnqueueContext(ctx, task, asynq.Queue(d.lane), asynq.TaskID(e.ID().String()), asynq.MaxRetry(taskRetries), asynq.Timeout(taskTimeout))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) { // a conflict: an earlier attempt got through

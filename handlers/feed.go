@@ -80,6 +80,7 @@ type stream struct {
 // VisitGetFeedResponse writes entries until the reader leaves, falls behind, or its session ends.
 func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
 	f.w, f.control = w, http.NewResponseController(w)
+	defer func() { _ = f.control.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
 	live := f.Hub.Subscribe(f.topics)
 	defer live.Close()
 	header := w.Header()
@@ -113,12 +114,12 @@ func (f *stream) write(b []byte) error {
 
 // catchUp writes what the reader missed, up to the position where live entries start.
 func (f *stream) catchUp(until int64) (ended bool, err error) {
-	oldest, err := f.Log.Oldest(f.ctx)
+	start, err := f.Log.Start(f.ctx)
 	if err != nil {
 		return false, err
 	}
-	if f.after > until || (oldest > 0 && f.after+2 < oldest) {
-		if err := f.tellGap(until, oldest); err != nil {
+	if f.after > until || f.after < start {
+		if err := f.tellGap(until, start); err != nil {
 			return false, err
 		}
 	}
@@ -149,9 +150,9 @@ func (f *stream) catchUp(until int64) (ended bool, err error) {
 }
 
 // tellGap says that entries between the reader's position and what is kept are not to be had any more.
-func (f *stream) tellGap(until, oldest int64) error {
+func (f *stream) tellGap(until, start int64) error {
 	missed := f.after
-	f.after = min(max(f.after, oldest-2), until)
+	f.after = min(max(f.after, start), until)
 	gap := feed.Entry{Position: f.after, Event: feed.Gap, At: time.Now(), Lamport: f.Clock.Now(), Data: json.RawMessage(`{"last_event_id":"` + strconv.FormatInt(missed, 10) + `"}`)}
 	return f.write(gap.Frames(nil, -1))
 }

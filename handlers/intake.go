@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,11 @@ const (
 	// journalPatience is how long an intake goes on trying to write a batch before it tells its callers that the store is away.
 	journalPatience = 3 * time.Second
 	journalPause    = 50 * time.Millisecond
+	// backlog is how far, in operations, an intake may be ahead of its lane before it waits for it: some 100 ms of work. So clients that do not wait for
+	// outcomes are slowed down to what the lane executes, by the time that their POST takes, long before the line is full and they are refused.
+	backlog = 6 * id.MaxBatch
+	// backlogPatience bounds that wait: a lane that does not move, because it is paused or has no holder, fills up to its depth.
+	backlogPatience = 100 * time.Millisecond
 )
 
 // submission is a command on its way into the journal.
@@ -81,20 +87,26 @@ func (s *Server) submit(ctx context.Context, lane, kind string, payload any) (ac
 		return accepted{}, problem.New(problem.Unavailable, "This server is stopping.").After(retryLater)
 	}
 	answer := <-sub.answer // the intake always answers
+	// Zero, if the key was used before: the answer is looked up then.
+	call.operation = answer.command.ID
 	return answer, answer.err
 }
 
 func (in *intake) run(ctx context.Context) {
 	dispatching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	go in.dispatcher.run(dispatching)
+	var dispatcher sync.WaitGroup
+	dispatcher.Go(func() { in.dispatcher.run(dispatching) })
 	for {
 		select {
 		case <-ctx.Done():
 			in.refuseRest()
-			in.dispatcher.flush(dispatching)
+			stop()
+			dispatcher.Wait() // envelopes are enqueued one after the other
+			in.dispatcher.flush(context.WithoutCancel(ctx))
 			return
 		case first := <-in.submissions:
+			in.keepPace(ctx)
 			in.accept(context.WithoutCancel(ctx), in.gather(first))
 		}
 	}
@@ -125,6 +137,19 @@ func (in *intake) refuseRest() {
 	}
 }
 
+// keepPace waits while the lane is too far behind, as long as it moves.
+func (in *intake) keepPace(ctx context.Context) {
+	for in.depth.added.Load() >= backlog {
+		select {
+		case <-in.dispatcher.progress:
+		case <-time.After(backlogPatience):
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // accept journals a batch and answers everybody in it.
 func (in *intake) accept(ctx context.Context, batch []*submission) {
 	if room := in.LaneDepth - int(in.depth.read.Load()+in.depth.added.Load()); len(batch) > room {
@@ -138,7 +163,10 @@ func (in *intake) accept(ctx context.Context, batch []*submission) {
 		return
 	}
 	j := &journaling{intake: in, submissions: batch}
-	if err := j.write(ctx); err != nil {
+	began := time.Now()
+	err := j.write(ctx)
+	j.trace(ctx, began, err)
+	if err != nil {
 		j.forgetAll()
 		for _, s := range batch {
 			s.answer <- accepted{err: err}
@@ -147,6 +175,7 @@ func (in *intake) accept(ctx context.Context, batch []*submission) {
 	}
 	in.depth.added.Add(int64(len(j.commands)))
 	j.answerAll()
+	j.logAccepted(ctx, slog.Default())
 	if len(j.commands) > 0 {
 		in.dispatcher.add(operation.Batch{ID: j.commands[0].ID, Operations: len(j.commands)}, j.commands)
 	}
@@ -167,28 +196,37 @@ type journaling struct {
 func (j *journaling) write(ctx context.Context) error {
 	base := j.IDs.Next()
 	var lastErr error
-	for began := time.Now(); time.Since(began) < journalPatience; time.Sleep(journalPause) {
+	for began := time.Now(); time.Since(began) < journalPatience; {
 		err := j.DB.Write(ctx, func(tx database.Tx) error { return j.writeIn(tx, base) })
 		switch {
 		case err == nil:
 			return nil
-		case database.IsDuplicate(err):
-			if written, lookErr := j.journal.Has(ctx, base); lookErr == nil && written {
-				return nil
-			}
-			// Another process has just used one of the keys: the next attempt finds its answer.
+		case database.IsDuplicate(err): // another process has just used one of the keys, or this is written already: the next attempt sees which
 		case !database.IsTransient(err):
 			return err
 		}
 		lastErr = err
 		slog.WarnContext(ctx, "a batch is not journaled yet", "lane", j.lane, "operations", len(j.submissions), "error", err)
+		<-time.After(journalPause)
 	}
 	return problem.New(problem.Unavailable, "The journal cannot be written; please try again.").After(retryLater).Because(lastErr)
 }
 
 func (j *journaling) writeIn(tx database.Tx, base id.ID) error {
-	if err := j.assign(tx, base); err != nil || len(j.commands) == 0 {
+	used, err := j.usedKeys(tx)
+	if err != nil {
 		return err
+	}
+	if len(j.commands) > 0 {
+		// The commit of an earlier attempt may have got through, though not the answer to it: then what that attempt assigned is what was written.
+		// This is asked after the keys, so that those of an earlier attempt are not taken for somebody else's.
+		if written, err := operation.Has(tx, base); written || err != nil {
+			return err
+		}
+	}
+	j.assign(used, base)
+	if len(j.commands) == 0 {
+		return nil
 	}
 	if err := operation.Append(tx, j.lane, j.commands); err != nil {
 		return err
@@ -196,8 +234,8 @@ func (j *journaling) writeIn(tx database.Tx, base id.ID) error {
 	return operation.KeepAnswers(tx, j.keys, j.keyAnswers, j.commands[0].SubmittedAt)
 }
 
-// assign gives each submission its id, or finds that its key was used before, in the store or earlier in the batch.
-func (j *journaling) assign(tx database.Tx, base id.ID) error {
+// usedKeys finds which of the keys were used before.
+func (j *journaling) usedKeys(tx database.Tx) (map[operation.Key]operation.Answer, error) {
 	var keys []operation.Key
 	for _, s := range j.submissions {
 		if s.key != nil {
@@ -205,12 +243,14 @@ func (j *journaling) assign(tx database.Tx, base id.ID) error {
 		}
 	}
 	used, err := operation.FindAnswers(tx, keys)
-	if err != nil {
-		return err
-	}
 	if used == nil {
 		used = map[operation.Key]operation.Answer{}
 	}
+	return used, err
+}
+
+// assign gives each submission its id, or finds that its key was used before, in the store or earlier in the batch.
+func (j *journaling) assign(used map[operation.Key]operation.Answer, base id.ID) {
 	j.forgetAll() // what an earlier attempt expected
 	j.answers = make([]accepted, len(j.submissions))
 	j.commands, j.keys, j.keyAnswers = j.commands[:0], nil, nil
@@ -235,7 +275,6 @@ func (j *journaling) assign(tx database.Tx, base id.ID) error {
 		}
 		j.commands = append(j.commands, command)
 	}
-	return nil
 }
 
 func answerBefore(before operation.Answer, key *operation.Key) accepted {

@@ -65,13 +65,14 @@ func (s *Server) enqueue(ctx context.Context, lane, kind string, payload any) (o
 		return operationAnswer{}, err
 	}
 	if !submitted.replayed.IsZero() {
-		answer, err := s.answerSubmitted(ctx, submitted.replayed)
+		answer, err := s.answerSubmitted(ctx, submitted.replayed, callOf(ctx).wait)
 		answer.replayed = true
 		return answer, err
 	}
-	answer := operationAnswer{status: http.StatusAccepted, id: submitted.command.ID, waited: callOf(ctx).wait}
+	answer := operationAnswer{status: http.StatusAccepted, id: submitted.command.ID}
 	if submitted.ended != nil {
 		defer submitted.forget()
+		answer.waited = callOf(ctx).wait
 		timeout := time.NewTimer(answer.waited)
 		defer timeout.Stop()
 		select {
@@ -82,7 +83,9 @@ func (s *Server) enqueue(ctx context.Context, lane, kind string, payload any) (o
 		case <-ctx.Done():
 		case <-s.closing:
 		}
-		return s.answerSubmitted(context.WithoutCancel(ctx), answer.id)
+		if found, err := s.answerSubmitted(ctx, answer.id, 0); err == nil {
+			return found, nil
+		} // otherwise the store is away, which does not undo that the operation was accepted
 	}
 	queued := operation.Operation{Command: submitted.command, Position: s.intakes[lane].depth.ahead()}
 	answer.body = queued.AppendJSON(make([]byte, 0, 384))
@@ -92,10 +95,11 @@ func (s *Server) enqueue(ctx context.Context, lane, kind string, payload any) (o
 // ahead estimates the place of an operation that has just been accepted: what waits besides it. Polling reads the exact place.
 func (d *depth) ahead() int64 { return max(0, d.read.Load()+d.added.Load()-1) }
 
-// answerSubmitted answers a submission with the operation as the store has it: for a key that was used before, it was submitted earlier.
-func (s *Server) answerSubmitted(ctx context.Context, operationID id.ID) (operationAnswer, error) {
+// answerSubmitted answers a submission with the operation as the store has it, after waiting for its end: for a key that was used before, it was
+// submitted earlier.
+func (s *Server) answerSubmitted(ctx context.Context, operationID id.ID, wait time.Duration) (operationAnswer, error) {
 	answer := operationAnswer{status: http.StatusAccepted, id: operationID, waited: callOf(ctx).wait}
-	found, err := s.look(ctx, operationID, sessionOf(ctx).UserID, answer.waited)
+	found, err := s.look(ctx, operationID, sessionOf(ctx).UserID, wait)
 	if err != nil {
 		return answer, err
 	}
@@ -130,10 +134,14 @@ func (s *Server) GetOperation(ctx context.Context, request api.GetOperationReque
 
 // look reads an operation; if it has not ended, it waits for that and reads again. A zero user sees everybody's.
 func (s *Server) look(ctx context.Context, operationID, user id.ID, wait time.Duration) (*operation.Operation, error) {
+	if wait == 0 {
+		return s.get(ctx, operationID, user)
+	}
+	callOf(ctx).operation = operationID
 	ended, forget := s.Hub.Expect(operationID) // before the first look, so that an end in between is not missed
 	defer forget()
 	found, err := s.get(ctx, operationID, user)
-	if err != nil || found.Outcome != nil || wait == 0 {
+	if err != nil || found.Outcome != nil {
 		return found, err
 	}
 	timeout := time.NewTimer(wait)
@@ -156,13 +164,17 @@ func (s *Server) get(ctx context.Context, operationID, user id.ID) (*operation.O
 	if err != nil {
 		return nil, err
 	}
-	s.noteRunning(found)
+	s.noteRead(found)
 	return found, nil
 }
 
-func (s *Server) noteRunning(o *operation.Operation) {
+// noteRead adds what this process knows of an operation that was read, and takes note of its stamp: the answer is sent after that.
+func (s *Server) noteRead(o *operation.Operation) {
 	if o.Outcome == nil {
 		o.Started = s.Hub.RunningSince(o.Lane, o.ID)
+		s.Clock.Witness(o.Lamport)
+	} else {
+		s.Clock.Witness(o.Outcome.Lamport)
 	}
 }
 
@@ -195,7 +207,7 @@ func (s *Server) ListOperations(ctx context.Context, request api.ListOperationsR
 	body := append(make([]byte, 0, 512*len(found)+64), `{"items":[`...)
 	for i, n := 0, 0; i < len(found); i++ {
 		o := &found[i]
-		s.noteRunning(o)
+		s.noteRead(o)
 		if o.Outcome == nil && request.Params.Status != nil && running != !o.Started.IsZero() {
 			continue
 		}
@@ -231,7 +243,7 @@ func (s *Server) ReplayOperation(ctx context.Context, request api.ReplayOperatio
 		return nil, err
 	}
 	if !replay.Repeated {
-		s.intakes[replay.Lane].dispatcher.add(replay.Batch, replay.Commands)
+		s.intakes[replay.Lane].dispatcher.addReplayed(replay.Batch, replay.Commands)
 	}
 	answer := operationAnswer{status: http.StatusAccepted, id: operationID, waited: call.wait, replayed: replay.Repeated}
 	found, err := s.look(ctx, operationID, id.ID{}, call.wait)

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	swgui "github.com/swaggest/swgui/v5emb"
 
+	"guichet/api"
 	"guichet/models/identity"
 	"guichet/models/problem"
 )
@@ -21,21 +24,23 @@ import (
 func (s *Server) routeOutside(e *echo.Echo) {
 	e.GET("/", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") })
 	e.GET("/openapi.json", func(c echo.Context) error { return c.JSONBlob(http.StatusOK, s.document) })
+	e.GET("/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", api.Document) })
 	e.GET("/healthz", func(c echo.Context) error {
 		return c.JSON(http.StatusOK, map[string]string{"status": "ok", "version": s.Version})
 	})
 	e.GET("/readyz", s.ready)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})))
 
-	docs := echo.WrapHandler(withPolicy(docsPolicy, swgui.New("guichet", "/openapi.json", "/docs/")))
+	// From YAML, because in the JSON the calls are in the alphabet's order, and in the contract in that of their use.
+	docs := echo.WrapHandler(withPolicy(docsPolicy, swgui.New("guichet", "/openapi.yaml", "/docs/")))
 	e.GET("/docs", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") })
 	e.GET("/docs/*", docs)
 
-	queues := echo.WrapHandler(withPolicy(queuesPolicy, asynqmon.New(asynqmon.Options{
+	queues := echo.WrapHandler(withPolicy(queuesPolicy, withoutUnwantedLinks(asynqmon.New(asynqmon.Options{
 		RootPath:     "/queues",
 		RedisConnOpt: s.QueueView,
 		ReadOnly:     true, // pausing is the lane's business (PATCH /v1/lanes/{name}); Redis forgets, the lane's row does not
-	})))
+	}))))
 	for _, path := range []string{"/queues", "/queues/*"} {
 		e.GET(path, queues, s.adminLogin)
 	}
@@ -55,6 +60,33 @@ func withPolicy(policy string, next http.Handler) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// unwantedLink is what a page would fetch from another host, and the manifest, which browsers fetch without the login.
+var unwantedLink = regexp.MustCompile(`<link[^>]* (href="https?:|rel="manifest")[^>]*>`)
+
+// withoutUnwantedLinks serves pages without those links: asynqmon asks a font service for its letters, and does well with the system's own.
+func withoutUnwantedLinks(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		held := &pageWriter{ResponseWriter: w}
+		next.ServeHTTP(held, r)
+		if held.page.Len() > 0 {
+			_, _ = w.Write(unwantedLink.ReplaceAll(held.page.Bytes(), nil))
+		}
+	})
+}
+
+// pageWriter holds back what is written without a content type, which asynqmon's page is, and passes on the rest: scripts and pictures.
+type pageWriter struct {
+	http.ResponseWriter
+	page bytes.Buffer
+}
+
+func (w *pageWriter) Write(part []byte) (int, error) {
+	if w.Header().Get(echo.HeaderContentType) != "" {
+		return w.ResponseWriter.Write(part)
+	}
+	return w.page.Write(part)
 }
 
 // adminLogin lets admins through: with the token of their session, or, as browsers do, with their name and password (RFC 7617).

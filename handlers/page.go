@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"guichet/models/id"
 	"guichet/models/problem"
@@ -50,7 +51,7 @@ func decodeCursor(cursor *string) (string, error) {
 		return "", nil
 	}
 	key, err := base64.RawURLEncoding.DecodeString(*cursor)
-	if err != nil || len(key) == 0 {
+	if err != nil || len(key) == 0 || !utf8.Valid(key) {
 		return "", errCursor
 	}
 	return string(key), nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,7 +26,9 @@ func writeProblem(err error, c echo.Context) {
 	}
 	p := asProblem(err)
 	if p.Code.Status() >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
-		slog.ErrorContext(c.Request().Context(), "a request failed", "method", c.Request().Method, "path", c.Path(), "code", p.Code, "error", err)
+		ctx := c.Request().Context()
+		slog.LogAttrs(ctx, slog.LevelError, "a request failed", slog.String("method", c.Request().Method), slog.String("path", c.Path()),
+			slog.String("code", string(p.Code)), slog.Any("error", err), operationAttr(ctx))
 	}
 	body, err := json.Marshal(p)
 	if err != nil { // it is made of strings and numbers
@@ -72,6 +75,10 @@ func echoProblem(err *echo.HTTPError) *problem.Problem {
 	case http.StatusUnsupportedMediaType:
 		return problem.New(problem.UnsupportedMediaType, "The body must be JSON.")
 	case http.StatusBadRequest:
+		// 1.0 and 1e3 are integers to a schema, and none to Go, nor to the contract: anything but plain digits is refused.
+		if number := new(json.UnmarshalTypeError); errors.As(err, &number) {
+			return invalid([]problem.Field{{Pointer: "/" + strings.ReplaceAll(number.Field, ".", "/"), Message: "must be a whole number in plain digits"}})
+		}
 		return problem.New(problem.Malformed, "The request cannot be read.").Because(err)
 	default:
 		return problem.New(problem.Internal, "Something went wrong; it has been logged.").Because(err)

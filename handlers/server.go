@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"guichet/api"
 	"guichet/models/database"
@@ -35,7 +36,7 @@ const (
 	bodyPatience = 15 * time.Second
 )
 
-// Config is what a server needs. All fields but Wake are required.
+// Config is what a server needs. All fields but Wake and Tracer are required.
 type Config struct {
 	DB        *database.DB
 	Redis     redis.UniversalClient
@@ -49,6 +50,7 @@ type Config struct {
 	LaneDepth int               // operations that may wait in a lane
 	Wake      func(lane string) // tells the workers of this process, if it has any, that something was enqueued
 	Metrics   *prometheus.Registry
+	Tracer    trace.Tracer // makes the spans of requests; nil for none
 	Version   string
 }
 
@@ -131,6 +133,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
+	if s.Tracer != nil {
+		e.Use(s.traceRequest)
+	}
 	e.Use(s.observe, s.keepTime, recoverPanic)
 	e.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
 	s.routeOutside(e)
@@ -153,9 +158,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		took := time.Since(began)
 		s.requests.WithLabelValues(c.Request().Method, path, statusClass(c.Response().Status)).Observe(took.Seconds())
-		if slog.Default().Enabled(c.Request().Context(), slog.LevelDebug) {
-			slog.DebugContext(c.Request().Context(), "request", "method", c.Request().Method, "path", path, "status", c.Response().Status, "took_us", took.Microseconds())
-		}
+		logRequest(slog.Default(), c, path, took)
 		return nil
 	}
 }
@@ -178,7 +181,7 @@ func (s *Server) keepTime(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return problem.New(problem.Malformed, "Lamport-Time must be a decimal from 0 to 9007199254740991.")
 		}
-		s.Clock.Receive(stamp)
+		s.Clock.ReceiveClaim(stamp)
 		return next(c)
 	}
 }
@@ -203,18 +206,17 @@ func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
 		if o == nil {
 			return echo.ErrNotFound
 		}
-		call := &call{}
+		call := &call{trace: s.traceparent(r.Context())}
 		if err := s.authenticate(c, o, call); err != nil {
 			return err
 		}
+		arrived := func() {}
 		if o.body != nil {
 			r.Body = http.MaxBytesReader(c.Response(), r.Body, bodyLimit)
-			control := http.NewResponseController(c.Response())
-			// Not a server-wide ReadTimeout, which would end the long streams too.
-			_ = control.SetReadDeadline(time.Now().Add(bodyPatience))
-			defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+			arrived = hurry(c.Response())
 		}
 		canonical, err := o.validate(c)
+		arrived()
 		if err != nil {
 			return err
 		}
@@ -225,6 +227,14 @@ func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(r.WithContext(withCall(r.Context(), call)))
 		return next(c)
 	}
+}
+
+// hurry cuts a client off that takes too long to send its body. A server-wide ReadTimeout would end the long streams too; and a timer that
+// is nearly always stopped costs a tenth of a deadline that is set and taken away.
+func hurry(w http.ResponseWriter) (arrived func()) {
+	control := http.NewResponseController(w)
+	timer := time.AfterFunc(bodyPatience, func() { _ = control.SetReadDeadline(time.Now()) })
+	return func() { timer.Stop() }
 }
 
 // authenticate finds the session, where the contract asks for one.

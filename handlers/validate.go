@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -73,6 +74,9 @@ func echoPath(path string) string {
 func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 	var fields []problem.Field
 	input := &openapi3filter.RequestValidationInput{Request: c.Request(), Route: o.route, PathParams: pathParameters(c)}
+	if !isText(input) {
+		return nil, problem.New(problem.Malformed, "The path and the query must be UTF-8.")
+	}
 	for _, p := range o.parameters {
 		if present(input, p) {
 			if err := openapi3filter.ValidateParameter(c.Request().Context(), input, p); err != nil {
@@ -91,6 +95,24 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 		return nil, nil
 	}
 	return o.validateBody(c.Request())
+}
+
+// isText says whether path and query are UTF-8. A store would take other bytes for a fault of its own.
+func isText(input *openapi3filter.RequestValidationInput) bool {
+	if !utf8.ValidString(input.Request.URL.Path) {
+		return false
+	}
+	if input.Request.URL.RawQuery == "" {
+		return true
+	}
+	for name, values := range input.GetQueryParams() {
+		for _, text := range append(values, name) {
+			if !utf8.ValidString(text) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func pathParameters(c echo.Context) map[string]string {

@@ -21,10 +21,6 @@ const (
 	tendEvery = 500 * time.Millisecond
 	// left is the age at which a batch of the journal is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
 	left = 2 * time.Second
-	// drainPage is how many batches a drain reads at once.
-	drainPage = 64
-	// drainPack is how many commands a drain puts into one envelope, as many as an intake does at the most.
-	drainPack = id.MaxBatch
 )
 
 // holder keeps one lane for this process: it waits for the lease, and while it has it, executes what the journal has left and then what the queue brings.
@@ -49,8 +45,10 @@ func (h *holder) run(ctx context.Context) {
 // hold serves the lane until ctx ends. Should the lane be taken from us before that, the process must end: what it has in hand is not its own any more.
 func (h *holder) hold(ctx context.Context, lease *lease) {
 	// What is in hand at an orderly stop is finished, so neither the lease nor the work may end with ctx.
+	// But not for ever, should a store be away.
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(h.ShutdownTimeout, cancel) })()
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -82,10 +80,8 @@ func (h *holder) serve(ctx, working context.Context) {
 	}
 	defer func() { _ = h.DB.CloseLane(db) }()
 	slog.InfoContext(ctx, "lane taken", "lane", h.lane, "holder", h.name, "fence", state.Fence)
-	x := &executor{lane: h.lane, fence: state.Fence, db: db, counter: h.counter, clock: h.Clock, publisher: h.Publisher, metrics: h.metrics.lane(h.lane)}
-	if !state.Paused {
-		h.untilDone(ctx, "draining", func() error { return h.drain(working, x, time.Now()) })
-	}
+	x := &executor{lane: h.lane, fence: state.Fence, db: db, counter: h.counter, clock: h.Clock, publisher: h.Publisher, metrics: h.metrics.lane(h.lane), tracer: h.Tracer, stopping: ctx.Done()}
+	h.untilDone(ctx, "draining", func() error { return x.drainAll(working) })
 	queue := h.openQueue(working, x)
 	h.untilDone(ctx, "starting the queue", queue.start)
 	tick := time.NewTicker(tendEvery)
@@ -147,56 +143,16 @@ func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
 	if state.Fence != x.fence {
 		h.lost(errFenced)
 	}
-	shown := queue.showPaused(ctx, state.Paused)
-	if state.Paused {
-		return shown
-	}
-	err = h.drain(ctx, x, time.Now().Add(-left))
-	if errors.Is(err, errFenced) {
-		h.lost(err)
-	}
-	return errors.Join(shown, err)
-}
-
-// drain executes, in order, what was journaled before the given time and not executed yet, straight from the journal. The tasks that may still come for it
-// find nothing waiting. So a holder needs to know nothing of what its predecessor had in hand, nor what became of Redis.
-func (h *holder) drain(ctx context.Context, x *executor, before time.Time) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var envelope operation.Envelope
-	var last id.ID
-	for {
-		batches, err := operation.Waiting(x.db.Read(ctx), h.lane, last, drainPage)
-		if err != nil {
-			return err
-		}
-		for _, batch := range batches {
-			if batch.ID.Time().After(before) {
-				batches = nil
-				break
-			}
-			if len(envelope.Commands)+batch.Operations > drainPack {
-				if err := x.executeLocked(ctx, &envelope); err != nil {
-					return err
-				}
-				envelope = operation.Envelope{}
-			}
-			commands, err := operation.Commands(x.db.Read(ctx), batch)
-			if err != nil {
-				return err
-			}
-			envelope.Add(batch, commands)
-			last = batch.ID
-		}
-		if len(batches) == 0 {
-			break
+	if !state.Paused { // before Redis is asked anything: it may be what is away
+		before := time.Now().Add(-left)
+		err = x.drain(ctx, func(batch id.ID) bool { return !batch.Time().After(before) })
+		if errors.Is(err, errFenced) {
+			h.lost(err)
 		}
 	}
-	if len(envelope.Commands) == 0 {
-		return nil
-	}
-	slog.InfoContext(ctx, "operations found in the journal without a task", "lane", h.lane, "until", last)
-	return x.executeLocked(ctx, &envelope)
+	ctx, cancel := context.WithTimeout(ctx, tendEvery)
+	defer cancel()
+	return errors.Join(err, queue.showPaused(ctx, state.Paused))
 }
 
 // queue is the lane's asynq queue as its holder consumes it.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"guichet/models/database"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -75,15 +77,22 @@ type executor struct {
 	clock     *lamport.Clock
 	publisher *feed.Publisher
 	metrics   *laneMetrics
+	tracer    trace.Tracer    // nil for none
+	stopping  <-chan struct{} // closed when the process is to stop: then a paused lane is not waited for
 
-	mu sync.Mutex // one envelope at a time, whether from the queue or from the journal
+	mu   sync.Mutex       // one envelope at a time, whether from the queue or from the journal
+	last map[uint64]id.ID // the newest batch executed of each intake, by the node of its ids; it grows by one when an API process starts
 }
 
-// execute executes an envelope and returns nil when each of its operations has an outcome. It goes on trying through faults of the stores, so that order
-// holds, and returns only errFenced or, when it ends, ctx's error: then the envelope is still in the journal.
+// execute executes an envelope, after what it must not overtake, and returns nil when each of its operations has an outcome. It goes on trying through
+// faults of the stores, so that order holds, and returns only errFenced, errPaused when the process is to stop, or, when it ends, ctx's error: then the
+// envelope is still in the journal.
 func (x *executor) execute(ctx context.Context, e *operation.Envelope) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if err := x.catchUp(ctx, e); err != nil {
+		return err
+	}
 	return x.executeLocked(ctx, e)
 }
 
@@ -91,40 +100,19 @@ func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) err
 	news := time.AfterFunc(runningNews, func() { x.publisher.Publish(ctx, feed.Publication{Lane: x.lane, Running: batchIDs(e.Batches)}) })
 	defer news.Stop()
 	failed := map[id.ID]string{}
-	for attempt, wait := 1, retryFirst; ; attempt++ {
-		err := x.attempt(ctx, e, failed)
-		var bug *commandError
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, errFenced):
-			return err
-		case errors.Is(err, errPartly):
-			if e, err = x.remaining(ctx, e); e == nil && err == nil {
-				return nil
-			}
-		case errors.As(err, &bug):
-			slog.ErrorContext(ctx, "a command failed; it is parked", "lane", x.lane, "operation_id", bug.operation, "error", bug.cause)
-			failed[bug.operation] = bug.cause
-			continue
-		case errors.Is(err, errPaused), database.IsTransient(err):
-		case len(e.Commands) > 1:
-			slog.ErrorContext(ctx, "an envelope cannot be stored; its commands are executed one by one", "lane", x.lane, "envelope", e.ID(), "error", err)
-			if err = x.isolate(ctx, e); err == nil || errors.Is(err, errFenced) || ctx.Err() != nil {
-				return err
-			}
-		case failed[e.Commands[0].ID] == "":
-			slog.ErrorContext(ctx, "a command cannot be stored; it is parked", "lane", x.lane, "operation_id", e.Commands[0].ID, "error", err)
-			failed[e.Commands[0].ID] = err.Error()
-			continue
-		}
+	rest := e
+	for attempt, wait := 1, retryFirst; rest != nil; attempt++ {
+		err := x.attempt(ctx, rest, failed)
 		if err == nil {
+			return nil
+		}
+		if rest, err = x.resolve(ctx, rest, failed, err); err == nil {
 			continue
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !errors.Is(err, errPaused) {
+		switch {
+		case errors.Is(err, errFenced), errors.Is(err, errPaused) && x.isStopping():
+			return err
+		case !errors.Is(err, errPaused) && ctx.Err() == nil:
 			x.metrics.retries.Inc()
 			slog.WarnContext(ctx, "an envelope is tried again", "lane", x.lane, "envelope", e.ID(), "attempt", attempt, "error", err)
 		}
@@ -133,6 +121,73 @@ func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) err
 		}
 		wait = min(2*wait, retryMost)
 	}
+	return nil
+}
+
+func (x *executor) isStopping() bool {
+	select {
+	case <-x.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// resolve does what the error of an attempt calls for. It returns what remains to be executed, nil for nothing, and an error if that has to wait.
+func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, err error) (*operation.Envelope, error) {
+	var bug *commandError
+	switch {
+	case errors.Is(err, errPartly):
+		return x.remaining(ctx, e)
+	case errors.As(err, &bug):
+		slog.ErrorContext(traceOf(ctx, e, bug.operation), "a command failed; it is parked", "lane", x.lane, "operation_id", bug.operation, "error", bug.cause)
+		failed[bug.operation] = bug.cause
+		return e, nil
+	case errors.Is(err, errFenced), errors.Is(err, errPaused), database.IsTransient(err):
+		return e, err
+	case len(e.Commands) > 1:
+		slog.ErrorContext(ctx, "an envelope cannot be stored; its commands are executed one by one", "lane", x.lane, "envelope", e.ID(), "error", err)
+		if err := x.isolate(ctx, e); err != nil {
+			return e, err
+		}
+		return nil, nil
+	}
+	return x.resolveOne(ctx, e, failed, err)
+}
+
+// resolveOne parks the one command of an envelope, unless it has an outcome.
+func (x *executor) resolveOne(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, err error) (*operation.Envelope, error) {
+	only := e.Commands[0].ID
+	if database.IsDuplicate(err) {
+		if ended, discardErr := x.discardEnded(ctx, e); ended || discardErr != nil {
+			return nil, discardErr
+		}
+	}
+	if failed[only] != "" { // parking it does not work either
+		return e, err
+	}
+	slog.ErrorContext(traceOf(ctx, e, only), "a command cannot be stored; it is parked", "lane", x.lane, "operation_id", only, "error", err)
+	failed[only] = err.Error()
+	return e, nil
+}
+
+// discardEnded takes a batch of one operation out of line if that has an outcome, and says whether it had. No way is known to get there; but what has been
+// executed must neither be executed again nor hold up what comes after it.
+func (x *executor) discardEnded(ctx context.Context, e *operation.Envelope) (ended bool, err error) {
+	err = x.db.Write(ctx, func(tx database.Tx) error {
+		_, err := x.checkFence(tx)
+		if err == nil {
+			ended, err = operation.HasEnded(tx, e.Commands[0].ID)
+		}
+		if err == nil && ended {
+			_, err = operation.Take(tx, x.lane, e.Batches)
+		}
+		return err
+	})
+	if err == nil && ended {
+		slog.ErrorContext(traceOf(ctx, e, e.Commands[0].ID), "an operation that had been executed was in line again; it was taken out", "lane", x.lane, "operation_id", e.Commands[0].ID)
+	}
+	return ended, err
 }
 
 // attempt executes the envelope in one transaction. Operations in failed get the outcome failed without being tried.
@@ -145,10 +200,15 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	began := time.Now()
 	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
 	if err := x.db.Write(ctx, func(tx database.Tx) error { return work.run(ctx, tx) }); err != nil {
+		x.traceUndone(ctx, e, began, err)
 		return err
 	}
-	x.metrics.observe(len(work.outcomes), time.Since(began))
+	took := time.Since(began)
+	x.noteLast(e)
+	x.metrics.observe(len(work.outcomes), took)
 	x.publisher.Publish(ctx, feed.Publication{Entries: work.entries, Lane: x.lane, Batches: batchIDs(e.Batches), Ended: len(work.outcomes)})
+	x.traceExecuted(ctx, &work, began, took)
+	work.logEnded(ctx, slog.Default(), took)
 	return nil
 }
 
@@ -157,7 +217,7 @@ func (x *executor) remaining(ctx context.Context, e *operation.Envelope) (*opera
 	var rest operation.Envelope
 	tx := x.db.Read(ctx)
 	for _, batch := range e.Batches {
-		waiting, err := operation.IsWaiting(tx, x.lane, batch.ID)
+		waiting, err := operation.IsWaiting(tx, x.lane, batch)
 		if err != nil {
 			return e, err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"guichet/models/bank"
 	"guichet/models/database"
@@ -43,6 +44,8 @@ type Workers struct {
 	OnLost func(error)
 	// Metrics is where the lanes' metrics are registered.
 	Metrics prometheus.Registerer
+	// Tracer makes the spans of what is executed; nil for none.
+	Tracer trace.Tracer
 
 	metrics metrics
 	mu      sync.Mutex

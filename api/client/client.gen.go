@@ -339,7 +339,7 @@ type LanePatch struct {
 
 // NewSession defines model for NewSession.
 type NewSession struct {
-	// Password Example: correct-horse-battery
+	// Password Example: counting-engine
 	Password string `json:"password"`
 
 	// TakeOver End the session that lives elsewhere.
@@ -379,7 +379,7 @@ type NewUser struct {
 	// Example: 1111111111
 	AccountNumber *AccountNumber `json:"account_number,omitempty"`
 
-	// Password Example: correct-horse-battery
+	// Password Example: counting-engine
 	Password string `json:"password"`
 
 	// Username No spaces, control or invisible characters.
@@ -440,8 +440,8 @@ type Operation struct {
 	// Position How many are ahead in the lane; 0 is being served; null when ended.
 	Position *int64 `json:"position"`
 
-	// Problem Why it was rejected or failed.
-	Problem *Problem `json:"problem"`
+	// Problem Why the operation was rejected or failed; null if it was not.
+	Problem *OperationProblem `json:"problem"`
 
 	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement.
 	Result    *map[string]interface{} `json:"result"`
@@ -462,6 +462,22 @@ type OperationList struct {
 
 	// NextCursor Give it as `cursor` for the next page; null on the last.
 	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// OperationProblem Why the operation was rejected or failed; null if it was not.
+type OperationProblem struct {
+	// Code Stable; for programs to tell problems apart.
+	Code   ProblemCode `json:"code"`
+	Detail string      `json:"detail"`
+
+	// Status Example: 409
+	Status int `json:"status"`
+
+	// Title Example: Insufficient funds
+	Title string `json:"title"`
+
+	// Type Example: urn:guichet:problem:insufficient_funds
+	Type string `json:"type"`
 }
 
 // OperationStatus `rejected`: a rule said no. `failed`: a fault; an operator can replay it.
@@ -515,9 +531,6 @@ type Session struct {
 	Token string `json:"token"`
 	User  User   `json:"user"`
 }
-
-// SignInProblem RFC 9457.
-type SignInProblem = Problem
 
 // Stamp A Lamport time.
 //
@@ -595,8 +608,8 @@ type OperationAccepted = Operation
 // OperationEnded defines model for OperationEnded.
 type OperationEnded = Operation
 
-// SignInRefused defines model for SignInRefused.
-type SignInRefused = SignInProblem
+// SignInRefused RFC 9457.
+type SignInRefused = Problem
 
 // TooLarge RFC 9457.
 type TooLarge = Problem
@@ -633,11 +646,11 @@ type GetAccountParams struct {
 
 // GetBalanceParams defines parameters for GetBalance.
 type GetBalanceParams struct {
-	// At The balance at this time, inclusive.
+	// At The balance at this time, inclusive, such as `2026-11-21T10:00:00Z`.
 	At *time.Time `form:"at,omitempty" json:"at,omitempty"`
 
 	// Operation The balance right after this operation.
-	Operation *Id `form:"operation,omitempty" json:"operation,omitempty"`
+	Operation *string `form:"operation,omitempty" json:"operation,omitempty"`
 
 	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
@@ -983,6 +996,7 @@ type ClientInterface interface {
 	// Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
 	// if it is older than what is kept (24 hours), an entry `feed.gap` comes first. A comment line every 15 s keeps proxies awake.
 	// A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
+	// To look at it, use `curl -N`: Swagger UI cannot show a stream.
 	//
 	// Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
 	//
@@ -1281,6 +1295,7 @@ func (c *Client) GetAudit(ctx context.Context, params *GetAuditParams, reqEditor
 // Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
 // if it is older than what is kept (24 hours), an entry `feed.gap` comes first. A comment line every 15 s keeps proxies awake.
 // A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
+// To look at it, use `curl -N`: Swagger UI cannot show a stream.
 //
 // Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
 //
@@ -3142,6 +3157,7 @@ type ClientWithResponsesInterface interface {
 	// Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
 	// if it is older than what is kept (24 hours), an entry `feed.gap` comes first. A comment line every 15 s keeps proxies awake.
 	// A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
+	// To look at it, use `curl -N`: Swagger UI cannot show a stream.
 	//
 	// Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
 	//
@@ -6275,6 +6291,7 @@ func (c *ClientWithResponses) GetAuditWithResponse(ctx context.Context, params *
 // Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
 // if it is older than what is kept (24 hours), an entry `feed.gap` comes first. A comment line every 15 s keeps proxies awake.
 // A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
+// To look at it, use `curl -N`: Swagger UI cannot show a stream.
 //
 // Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
 //

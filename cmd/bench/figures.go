@@ -116,5 +116,13 @@ func (f figure) judge(r *report) (measured, verdict string) {
 	if f.most && v <= f.bound || !f.most && v >= f.bound {
 		verdict = "ok"
 	}
-	return fmt.Sprintf("%.3g %s", v, f.unit), verdict
+	return threeDigits(v) + " " + f.unit, verdict
+}
+
+// threeDigits writes 0.0123, 4.56, 789 or 1283: three digits and no exponent.
+func threeDigits(v float64) string {
+	if v >= 100 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.3g", v)
 }

@@ -35,11 +35,11 @@ func (t tuning) String() string {
 var tunings = []tuning{{8, false}, {16, false}, {32, false}, {64, false}, {16, true}, {32, true}}
 
 func (n naive) run(ctx context.Context, l *lab) error {
-	real, err := l.real(ctx)
+	servers, err := l.real(ctx)
 	if err != nil {
 		return err
 	}
-	dsn, err := real.createDatabase(ctx, "bench_naive")
+	dsn, err := servers.createDatabase(ctx, "bench_naive")
 	if err != nil {
 		return err
 	}
@@ -114,13 +114,13 @@ func (naive) drive(ctx context.Context, l *lab, dsn string, t tuning, p pattern,
 		return m, err
 	}
 	defer closeAll(clients)
-	real, err := l.real(ctx)
+	servers, err := l.real(ctx)
 	if err != nil {
 		return m, err
 	}
 	m, err = load{
 		clients: clients, judge: finished, warmup: min(l.warmup(), window), window: window,
-		watch: []*process{server.process, real.mariadb, l.generator()},
+		watch: []*process{server.process, servers.mariadb, l.generator()},
 	}.drive(ctx)
 	if err != nil {
 		return m, err

@@ -38,8 +38,8 @@ func spawn(dir, name, path string, args, env []string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = log.Close() }() // the child has its own copy
-	command := exec.Command(path, args...)
+	defer func() { _ = log.Close() }()     // the child has its own copy
+	command := exec.Command(path, args...) //nolint:noctx // ends by stop or kill, in the order that the house wants
 	command.Env, command.Stdout, command.Stderr, command.Dir = env, log, log, dir
 	// A group of its own, so that Ctrl-C reaches the bench alone, which then stops its processes in
 	// order; should the bench itself be killed, they go with it.
@@ -62,7 +62,7 @@ func (p *process) stop() error {
 		if p.wanted {
 			return nil
 		}
-		return fmt.Errorf("%s ended by itself (%v): %s", p.name, p.ending, p.tail())
+		return fmt.Errorf("%s ended by itself (%s): %s", p.name, p.command.ProcessState, p.tail())
 	default:
 	}
 	p.wanted = true
@@ -105,7 +105,7 @@ func (p *process) waitReady(ctx context.Context, url string, interval time.Durat
 		}
 		select {
 		case <-p.ended:
-			return fmt.Errorf("%s ended before it was ready (%v): %s", p.name, p.ending, p.tail())
+			return fmt.Errorf("%s ended before it was ready (%s): %s", p.name, p.command.ProcessState, p.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w: %s", p.name, ctx.Err(), p.tail())
 		case <-ticker.C:

@@ -73,7 +73,7 @@ func (s *stock) ensure(ctx context.Context, l *lab, n int) error {
 		newcomers[i] = newPerson(len(s.people) + i)
 	}
 	err := h.eachPerson(newcomers, func(p *person) error { return h.register(ctx, p) })
-	if err = errors.Join(err, h.stop()); err != nil {
+	if err := errors.Join(err, h.stop()); err != nil {
 		return err
 	}
 	s.people = append(s.people, newcomers...)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"guichet/handlers"
 	"guichet/models/bank"
@@ -40,6 +41,7 @@ type app struct {
 	ids       *id.Generator
 	registry  *prometheus.Registry
 	publisher *feed.Publisher
+	tracer    trace.Tracer // nil for none
 
 	identity *identity.Identity
 	hub      *feed.Hub
@@ -99,7 +101,7 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 	var err error
 	a.server, err = handlers.NewServer(handlers.Config{
 		DB: a.db, Redis: a.redis, QueueView: a.queueView(), Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
-		Lanes: workers.Lanes(), LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Version: version,
+		Lanes: workers.Lanes(), LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
 	})
 	return err
 }
@@ -115,7 +117,7 @@ func (a *app) ensureAdmin(ctx context.Context, password string) error {
 func (a *app) withWorkers() {
 	a.workers = &workers.Workers{
 		DB: a.db, Redis: a.redis, NewRedis: a.newRedis, Clock: &a.clock, Publisher: a.publisher,
-		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry,
+		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry, Tracer: a.tracer,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -43,11 +44,32 @@ func (c *workerCommand) run(ctx context.Context, s settings, out output) int {
 	return runApp(ctx, s, out, func(*app) error { return nil }, true, c.Listen, false)
 }
 
+// serveProfiles serves net/http/pprof, for whoever looks into why something is slow.
+func serveProfiles(listen string) {
+	if listen == "" {
+		return
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { slog.Error("profiles are not served", "error", server.ListenAndServe()) }()
+}
+
 func runApp(ctx context.Context, s settings, out output, add func(*app) error, work bool, listen string, demo bool) int {
+	serveProfiles(s.Pprof)
+	tracing, err := startTracing(ctx, out.stdout)
+	if err != nil {
+		fmt.Fprintln(out.stderr, "guichet:", err)
+		return exitUsage
+	}
+	defer tracing.stop()
 	a, err := newApp(ctx, s)
 	if err != nil {
 		return out.fail(err)
 	}
+	a.tracer = tracing.tracer()
 	defer func() { _ = a.close() }()
 	if err := add(a); err != nil {
 		return out.fail(err)

@@ -21,6 +21,7 @@ type settings struct {
 	DataDir  string     `env:"GUICHET_DATA_DIR" default:"./data" help:"Directory of the embedded store and of uploaded files." placeholder:"DIR"`
 	MySQLDSN string     `env:"GUICHET_MYSQL_DSN" name:"mysql-dsn" help:"MySQL or MariaDB, as user:password@tcp(host:port)/database. Goes with the Redis URL; without both, the embedded pair is used." placeholder:"DSN"`
 	RedisURL string     `env:"GUICHET_REDIS_URL" name:"redis-url" help:"Redis, as redis://[user:password@]host:port[/db] (rediss:// for TLS; several ?addr= for a cluster)." placeholder:"URL"`
+	Pprof    string     `env:"GUICHET_PPROF_LISTEN" name:"pprof-listen" help:"Loopback address for profiles (net/http/pprof); none unless it is given." placeholder:"HOST:PORT"`
 	LogLevel slog.Level `env:"GUICHET_LOG_LEVEL" default:"info" help:"debug, info, warn or error. Logs are JSON lines on standard error." placeholder:"LEVEL"`
 }
 
@@ -121,6 +122,9 @@ func (l *commandLine) check() error {
 		if _, err := redisOptions(s.RedisURL); err != nil {
 			return fmt.Errorf("GUICHET_REDIS_URL: %w", err)
 		}
+	}
+	if s.Pprof != "" && !isLoopback(s.Pprof) {
+		return fmt.Errorf("GUICHET_PPROF_LISTEN: profiles are served on loopback addresses only, not on %s", s.Pprof)
 	}
 	for _, a := range []apiSettings{l.Serve.apiSettings, l.API.apiSettings} {
 		if err := a.check(); err != nil {

@@ -143,9 +143,9 @@ func (j *journalAudit) checkLine(o *journalRow) {
 		return
 	}
 	key := line{o.lane, o.id.Node()}
-	before, any := j.lines[key]
+	before, known := j.lines[key]
 	j.lines[key] = accepted{o.id, o.sequence.Int64}
-	if !any {
+	if !known {
 		return
 	}
 	j.fifo.Checked++

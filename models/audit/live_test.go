@@ -76,7 +76,9 @@ func (c *crowd) register(*rand.Rand) {
 		return
 	}
 	number := fmt.Sprintf("ACCOUNT%d", c.names)
-	c.again(func(tx database.Tx) error { return bank.OpenAccount(tx, &c.doors[0].clock, number, c.doors[0].ids.Next(), time.Now()) })
+	c.again(func(tx database.Tx) error {
+		return bank.OpenAccount(tx, &c.doors[0].clock, number, c.doors[0].ids.Next(), time.Now())
+	})
 	c.names++
 }
 

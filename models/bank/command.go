@@ -63,8 +63,12 @@ func DecodeMovement(kind string, payload []byte) (Movement, error) {
 	return m, err
 }
 
-// Move carries a movement out. It refuses what Post refuses.
+// Move carries a movement out. It refuses what Post refuses. An amount that no request may move did not come through the contract, and panics:
+// a negative one would take the receiver's money.
 func (l *Ledger) Move(c Cause, m Movement) (*Entry, *problem.Problem) {
+	if !m.Amount.Valid() {
+		panic(fmt.Sprintf("bank: a %s of %d", m.Kind, m.Amount))
+	}
 	return l.Post(c, m.Kind, m.Reference, []Leg{{m.From, -m.Amount}, {m.To, m.Amount}})
 }
 

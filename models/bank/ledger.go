@@ -165,7 +165,7 @@ func (l *Ledger) Post(c Cause, kind, reference string, legs []Leg) (*Entry, *pro
 		}
 	}
 	for i, leg := range legs {
-		if a := accounts[i]; leg.Amount < 0 && !a.House() && a.Available() < -leg.Amount {
+		if a := accounts[i]; leg.Amount < 0 && !a.House() && a.Available()+leg.Amount < 0 {
 			return nil, problem.Newf(problem.InsufficientFunds, "account %s has %d available", a.Number, a.Available())
 		}
 	}
@@ -186,7 +186,10 @@ func (l *Ledger) Post(c Cause, kind, reference string, legs []Leg) (*Entry, *pro
 func checkLegs(legs []Leg) {
 	var sum money.Amount
 	for i, leg := range legs {
-		sum += leg.Amount
+		var err error
+		if sum, err = sum.Add(leg.Amount); err != nil {
+			panic(fmt.Sprintf("bank: the legs of an entry: %v", err))
+		}
 		for _, other := range legs[:i] {
 			if other.Account == leg.Account {
 				panic(fmt.Sprintf("bank: an entry names account %s twice", leg.Account))

@@ -107,7 +107,9 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 
 // OpenSQLite opens, and creates if need be, the embedded store in the directory dir. Commits reach the disk before they return.
 func OpenSQLite(ctx context.Context, dir string) (*DB, error) {
-	pragmas := "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=cache_size(-16384)"
+	// temp_store: what undoes a statement that fails halfway is kept in memory. wal_autocheckpoint: at 32 MB; a page that is changed again and again
+	// is then copied into the database once.
+	pragmas := "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(10000)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(8000)"
 	file := "file:" + (&url.URL{Path: filepath.Join(dir, SQLiteFile)}).EscapedPath()
 	write, err := openSQLitePool(ctx, file+"?_txlock=immediate&"+pragmas)
 	if err != nil {

@@ -14,7 +14,15 @@ import (
 )
 
 // IsDuplicate says whether err is a violation of a primary or unique key.
-func IsDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+func IsDuplicate(err error) bool {
+	if fromMySQL, ok := errors.AsType[*mysqldriver.MySQLError](err); ok {
+		return fromMySQL.Number == 1062
+	}
+	if fromSQLite, ok := errors.AsType[*gosqlite.Error](err); ok {
+		return fromSQLite.Code() == 1555 || fromSQLite.Code() == 2067 // primary key, unique
+	}
+	return errors.Is(err, gorm.ErrDuplicatedKey)
+}
 
 // IsNotFound says whether err is gorm's "record not found".
 func IsNotFound(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
@@ -22,12 +30,10 @@ func IsNotFound(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) 
 // IsTransient says whether err is the store's fault and not the statement's: the connection broke, the server is away, starting or full, a lock
 // could not be had. The same work may succeed later. What is not known to be transient is not: a bug must not be retried for ever.
 func IsTransient(err error) bool {
-	var fromMySQL *mysqldriver.MySQLError
-	if errors.As(err, &fromMySQL) {
+	if fromMySQL, ok := errors.AsType[*mysqldriver.MySQLError](err); ok {
 		return transientMySQL[fromMySQL.Number]
 	}
-	var fromSQLite *gosqlite.Error
-	if errors.As(err, &fromSQLite) {
+	if fromSQLite, ok := errors.AsType[*gosqlite.Error](err); ok {
 		return transientSQLite[fromSQLite.Code()&0xff]
 	}
 	var network net.Error
@@ -38,8 +44,9 @@ func IsTransient(err error) bool {
 }
 
 var transientMySQL = map[uint16]bool{
-	1021: true,                                     // disk full
+	1021: true, 1114: true, // disk full; InnoDB says that the table is
 	1040: true,                                     // too many connections
+	1047: true,                                     // not ready (Galera)
 	1053: true,                                     // server shutdown in progress
 	1077: true,                                     // normal shutdown
 	1079: true,                                     // shutdown complete
@@ -47,11 +54,13 @@ var transientMySQL = map[uint16]bool{
 	1158: true, 1159: true, 1160: true, 1161: true, // network read or write
 	1203: true, 1226: true, // too many user connections
 	1205: true,             // lock wait timeout
+	1206: true, 1637: true, // no room for more locks, or transactions
 	1213: true,             // deadlock
 	1290: true, 1836: true, // read-only
 	1317: true, // query interrupted
 	1927: true, // connection was killed (MariaDB)
-	3024: true, // execution time exceeded
+	1969: true, // execution time exceeded (MariaDB)
+	3024: true, // execution time exceeded (MySQL)
 	3101: true, // rolled back by the cluster
 	4031: true, // disconnected for inactivity (MySQL 8)
 }

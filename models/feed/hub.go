@@ -103,14 +103,14 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 	}
 	head := time.NewTicker(headInterval)
 	defer head.Stop()
-	hole := time.NewTimer(time.Hour)
-	defer hole.Stop()
+	var hole <-chan time.Time // set while something waits behind a hole
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case p := <-h.offers:
 			h.accept(p)
+			hole = h.patience(hole)
 		case message, open := <-remote:
 			if !open {
 				return
@@ -119,15 +119,26 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 				slog.ErrorContext(ctx, "a publication cannot be read", "error", err)
 			} else if p.Origin != h.self {
 				h.accept(p)
+				hole = h.patience(hole)
 			}
-		case <-hole.C:
+		case <-hole:
+			hole = nil
 			h.catchUp(ctx)
 		case <-head.C:
 			h.catchUp(ctx)
 		}
-		if len(h.early) > 0 {
-			hole.Reset(holePatience)
-		}
+	}
+}
+
+// patience with a hole runs from when it is seen: what arrives behind it does not extend it, or a busy feed would wait for the head to be compared.
+func (h *Hub) patience(running <-chan time.Time) <-chan time.Time {
+	switch {
+	case len(h.early) == 0:
+		return nil
+	case running == nil:
+		return time.After(holePatience)
+	default:
+		return running
 	}
 }
 
@@ -188,13 +199,16 @@ func (h *Hub) catchUp(ctx context.Context) {
 	until, err := h.log.Head(ctx)
 	for err == nil && h.position.Load() < until {
 		var entries []Entry
-		if entries, err = h.log.Between(ctx, h.position.Load(), until, nil, catchUpPage); err != nil || len(entries) == 0 {
+		if entries, err = h.log.Between(ctx, h.position.Load(), until, nil, catchUpPage); err != nil {
 			break
 		}
 		h.mu.Lock()
 		h.stats.CaughtUp += int64(len(entries))
 		h.mu.Unlock()
 		h.deliver(entries)
+		if len(entries) < catchUpPage && h.position.Load() < until {
+			h.position.Store(until) // what is missing up to there was trimmed: nobody can have it any more
+		}
 		h.deliverEarly()
 	}
 	if err != nil && ctx.Err() == nil {

@@ -62,10 +62,19 @@ func head(tx database.Tx) (position int64, err error) {
 // Head is the position of the newest entry.
 func (l *Log) Head(ctx context.Context) (int64, error) { return head(l.db.Read(ctx)) }
 
-// Oldest is the position of the oldest entry that is kept, or 0 if there is none.
-func (l *Log) Oldest(ctx context.Context) (position int64, err error) {
-	err = l.db.Read(ctx).Gorm().Raw("SELECT COALESCE(MIN(position), 0) FROM feed_entries").Row().Scan(&position)
-	return position, err
+// Start is the position after which every entry is kept: who has seen less has missed some.
+func (l *Log) Start(ctx context.Context) (int64, error) {
+	tx := l.db.Read(ctx)
+	end, err := head(tx) // first: should no entry be kept, those that are added from now on come after it
+	if err != nil {
+		return 0, err
+	}
+	var oldest []Entry
+	err = tx.Gorm().Raw("SELECT position, event FROM feed_entries ORDER BY position LIMIT 1").Scan(&oldest).Error
+	if err != nil || len(oldest) == 0 {
+		return end, err
+	}
+	return oldest[0].Position - oldest[0].width(), nil
 }
 
 // Between reads up to limit entries with after < position ≤ until, in order; of the given topics, or of all if there are none.
@@ -123,7 +132,8 @@ func (l *Log) fillOperations(ctx context.Context, entries []Entry, ids []id.ID) 
 func (l *Log) Trim(ctx context.Context, before time.Time, limit int) (int64, error) {
 	var deleted int64
 	err := l.db.Write(ctx, func(tx database.Tx) error {
-		oldest, err := l.Oldest(ctx)
+		var oldest int64
+		err := tx.Gorm().Raw("SELECT COALESCE(MIN(position), 0) FROM feed_entries").Row().Scan(&oldest)
 		if err != nil || oldest == 0 {
 			return err
 		}

@@ -86,6 +86,7 @@ type Batch struct {
 
 // Envelope is one task of the queue: batches of the journal with their commands, to be executed in this order in one transaction.
 type Envelope struct {
+	After    id.ID     `json:"after,omitzero"` // the batch that its intake enqueued before these, which they must not overtake; zero for none
 	Batches  []Batch   `json:"batches"`
 	Commands []Command `json:"commands"`
 }

@@ -47,21 +47,41 @@ func AppendBatch(tx database.Tx, lane string, batch Batch) error {
 }
 
 // Take removes batches from what is waiting and says how many of them were. In the transaction that has the effect, it is the guard against executing
-// twice: a batch that is not waiting any more has been executed.
+// twice: a batch that is not waiting any more has been executed. A part of a batch, which waits under the same id when its first operation is replayed or
+// executed by itself, is another batch: so the size counts.
 func Take(tx database.Tx, lane string, batches []Batch) (int, error) {
-	args := []any{lane}
+	args := make([]any, 1, 1+3*len(batches))
+	args[0] = lane
 	for i := range batches {
 		args = append(args, batches[i].ID[:])
 	}
-	n, err := tx.Exec("DELETE FROM journal_batches WHERE lane = ? AND id IN "+database.Placeholders(len(batches)), args...)
+	for i := range batches {
+		args = append(args, batches[i].ID[:], batches[i].Operations)
+	}
+	// The list of ids is what the stores find the rows by.
+	n, err := tx.Exec("DELETE FROM journal_batches WHERE lane = ? AND id IN "+database.Placeholders(len(batches))+
+		" AND (id = ? AND operations = ?"+strings.Repeat(" OR id = ? AND operations = ?", len(batches)-1)+")", args...)
 	return int(n), err
 }
 
 // IsWaiting says whether the batch still waits.
-func IsWaiting(tx database.Tx, lane string, batch id.ID) (bool, error) {
+func IsWaiting(tx database.Tx, lane string, batch Batch) (bool, error) {
 	var n int
-	err := tx.Gorm().Raw("SELECT COUNT(*) FROM journal_batches WHERE lane = ? AND id = ?", lane, batch[:]).Row().Scan(&n)
+	err := tx.Gorm().Raw("SELECT COUNT(*) FROM journal_batches WHERE lane = ? AND id = ? AND operations = ?", lane, batch.ID[:], batch.Operations).Row().Scan(&n)
 	return n > 0, err
+}
+
+// IsAnyWaiting says whether any batch waits whose id is between first and last, inclusive.
+func IsAnyWaiting(tx database.Tx, lane string, first, last id.ID) (bool, error) {
+	var n int
+	err := tx.Gorm().Raw("SELECT COUNT(*) FROM journal_batches WHERE lane = ? AND id BETWEEN ? AND ?", lane, first[:], last[:]).Row().Scan(&n)
+	return n > 0, err
+}
+
+// NewestWaiting is the newest batch of a lane that waits, or zero if none does.
+func NewestWaiting(tx database.Tx, lane string) (newest id.ID, err error) {
+	err = tx.Gorm().Raw("SELECT MAX(id) FROM journal_batches WHERE lane = ?", lane).Row().Scan(&newest)
+	return newest, err
 }
 
 // Waiting returns up to limit batches of a lane that wait, in order; after is the last one already known, or zero.
@@ -79,9 +99,9 @@ func Waiting(tx database.Tx, lane string, after id.ID, limit int) ([]Batch, erro
 }
 
 // Has says whether the operation is in the journal.
-func (j *Journal) Has(ctx context.Context, operation id.ID) (bool, error) {
+func Has(tx database.Tx, operation id.ID) (bool, error) {
 	var n int
-	err := j.db.Read(ctx).Gorm().Raw("SELECT COUNT(*) FROM operations WHERE id = ?", operation[:]).Row().Scan(&n)
+	err := tx.Gorm().Raw("SELECT COUNT(*) FROM operations WHERE id = ?", operation[:]).Row().Scan(&n)
 	return n > 0, err
 }
 
@@ -154,8 +174,19 @@ func Conclude(tx database.Tx, lane string, outcomes []Outcome) error {
 	return rows.Insert(tx)
 }
 
-// Park records that an operation failed, with the cause for the operator.
+// HasEnded says whether the operation has an outcome.
+func HasEnded(tx database.Tx, operation id.ID) (bool, error) {
+	var n int
+	err := tx.Gorm().Raw("SELECT COUNT(*) FROM outcomes WHERE operation_id = ?", operation[:]).Row().Scan(&n)
+	return n > 0, err
+}
+
+// maxCause is how much of a cause is kept, in bytes: a stack and what led to it. The column has room for 65,535.
+const maxCause = 16 << 10
+
+// Park records that an operation failed, with the cause for the operator. Causes may be anything, and must not keep the operation from being parked.
 func Park(tx database.Tx, operation id.ID, cause string, at time.Time) error {
+	cause = strings.ToValidUTF8(cause[:min(len(cause), maxCause)], "\uFFFD")
 	rows := database.Rows{Table: "parked_operations", Columns: []string{"operation_id", "parked", "cause", "parked_at_us"}}
 	rows.Add(operation[:], true, cause, Micro(at))
 	return rows.Upsert(tx, []string{"operation_id"}, []string{"parked", "cause", "parked_at_us"})
@@ -360,9 +391,9 @@ const maxLine = 100_000
 func ahead(line []Batch, operation id.ID) int64 {
 	var n int64
 	for _, b := range line {
-		switch {
-		case b.ID.Base() == operation.Base() && !operation.Less(b.ID):
-			return n + int64(operation.Index()-b.ID.Index())
+		switch past := operation.Index() - b.ID.Index(); {
+		case b.ID.Base() == operation.Base() && past >= 0 && past < b.Operations: // its own
+			return n + int64(past)
 		case b.ID.Less(operation):
 			n += int64(b.Operations)
 		}

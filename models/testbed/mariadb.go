@@ -37,7 +37,7 @@ func StartMariaDB(ctx context.Context, options Options) (*MariaDB, error) {
 		return exec.Command(programs.MariaDB, append(s.settings(options.Relaxed), options.Args...)...) //nolint:noctx // ends by Close
 	}
 	s.ready = func(ctx context.Context) error { return execute(ctx, s.DSN(""), "DO 1") }
-	if err := errors.Join(s.fill(ctx, programs), s.writeInitFile()); err != nil {
+	if err := errors.Join(s.fill(ctx, programs), s.writeInitFile(), os.Mkdir(s.tmpDir(), 0o700)); err != nil {
 		return nil, abandon(s, err)
 	}
 	if err := s.start(ctx); err != nil {
@@ -49,7 +49,7 @@ func StartMariaDB(ctx context.Context, options Options) (*MariaDB, error) {
 // abandon gives up a server that did not start.
 func abandon(s interface{ Close() error }, err error) error { return errors.Join(err, s.Close()) }
 
-// fill copies an initialised data directory: 0.03 s instead of the 0.5 s to several that initialising takes.
+// fill copies an initialised data directory: 0.03 s instead of the 0.5 s to several that making one takes.
 func (s *MariaDB) fill(ctx context.Context, programs Programs) error {
 	template, err := dataTemplate(ctx, programs)
 	if err != nil {
@@ -67,11 +67,15 @@ func (s *MariaDB) writeInitFile() error {
 
 func (s *MariaDB) initFile() string { return filepath.Join(s.place.dir, "init.sql") }
 
+// tmpDir is the server's alone: when a MariaDB starts it removes from its tmpdir the temporary tables of all MariaDBs.
+func (s *MariaDB) tmpDir() string { return filepath.Join(s.place.dir, "tmp") }
+
 // settings of the command line; what is not named has MariaDB's own default.
 func (s *MariaDB) settings(relaxed bool) []string {
 	settings := append([]string{"--no-defaults"}, asUser()...)
 	settings = append(settings,
 		"--datadir="+s.data(),
+		"--tmpdir="+s.tmpDir(),
 		"--bind-address=127.0.0.1",
 		"--port="+strconv.Itoa(s.place.port),
 		"--socket=mariadbd.sock", // in datadir; as a full path it may exceed the 107 bytes that a socket's may have

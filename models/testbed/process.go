@@ -31,18 +31,21 @@ func launch(command *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// starter returns the queue of one goroutine that owns an operating system thread for good. The kernel ties "dies with its parent" to the thread that
-// started the child, and Go ends threads as it sees fit.
+// starter returns the queue of startOnOneThread.
 var starter = sync.OnceValue(func() chan<- func() {
 	queue := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for start := range queue {
-			start()
-		}
-	}()
+	go startOnOneThread(queue)
 	return queue
 })
+
+// startOnOneThread owns an operating system thread for as long as this process lives. The kernel ties "dies with its parent" to the thread that started
+// the child, and Go ends threads as it sees fit.
+func startOnOneThread(queue <-chan func()) {
+	runtime.LockOSThread()
+	for start := range queue {
+		start()
+	}
+}
 
 // signal sends a signal, which a frozen process sees only when it is resumed, except for SIGKILL. A process that has ended already is no error.
 func (p *process) signal(signal os.Signal) error {

@@ -2,8 +2,6 @@ package testbed
 
 import (
 	"bufio"
-	"context"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -12,23 +10,6 @@ import (
 	"testing"
 	"time"
 )
-
-// orphanMakerVariable turns the test binary into a program that starts servers and waits to be killed.
-const orphanMakerVariable = "TESTBED_MAKE_ORPHANS"
-
-func makeOrphans() {
-	mariadb, err1 := StartMariaDB(context.Background(), Options{})
-	redis, err2 := StartRedis(context.Background(), Options{})
-	if err1 != nil || err2 != nil {
-		fmt.Println(err1, err2)
-		os.Exit(1)
-	}
-	for _, s := range []*server{&mariadb.server, &redis.server} {
-		fmt.Println(s.process.command.Process.Pid)
-		fmt.Println(s.Dir())
-	}
-	select {}
-}
 
 func TestServersDieWithAKilledParent(t *testing.T) {
 	t.Parallel()

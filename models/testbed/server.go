@@ -92,15 +92,24 @@ func (s *server) Restart(ctx context.Context) error {
 	return errors.Join(s.stop(), s.start(ctx))
 }
 
-// Pause freezes the server (SIGSTOP): connections stay open and are accepted, and nothing is answered.
-func (s *server) Pause() error { return s.signal(syscall.SIGSTOP) }
-
-// Resume ends a Pause.
-func (s *server) Resume() error { return s.signal(syscall.SIGCONT) }
-
-func (s *server) signal(signal os.Signal) error {
+// Pause freezes the server (SIGSTOP) and returns when it stands still: connections stay open and are accepted, and nothing is answered.
+func (s *server) Pause() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return awaitStopped(s.process.command.Process.Pid)
+}
+
+// Resume ends a Pause.
+func (s *server) Resume() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.signal(syscall.SIGCONT)
+}
+
+func (s *server) signal(signal os.Signal) error {
 	if s.process == nil {
 		return fmt.Errorf("%s is not running", s.name)
 	}

@@ -48,16 +48,17 @@ func cacheDir() (string, error) {
 
 // initialise makes a data directory that is either whole or not there.
 func initialise(ctx context.Context, programs Programs, dir string) error {
-	unfinished := dir + ".unfinished"
-	if err := os.RemoveAll(unfinished); err != nil {
+	unfinished, tmp := dir+".unfinished", dir+".tmp"
+	if err := errors.Join(os.RemoveAll(unfinished), os.RemoveAll(tmp), os.Mkdir(tmp, 0o700)); err != nil {
 		return err
 	}
+	defer os.RemoveAll(tmp) //nolint:errcheck // the next one to initialise would remove it
 	arguments := append([]string{"--no-defaults"}, asUser()...)
-	arguments = append(arguments, "--datadir="+unfinished, "--skip-test-db", "--auth-root-authentication-method=socket",
+	arguments = append(arguments, "--datadir="+unfinished, "--tmpdir="+tmp, "--skip-test-db", "--auth-root-authentication-method=socket",
 		"--innodb-log-file-size=10M") // small to copy; a server makes the log that it wants when it starts
 	output, err := exec.CommandContext(ctx, programs.MariaDBInstall, arguments...).CombinedOutput()
 	if err != nil {
-		return errors.Join(fmt.Errorf("testbed: %s: %w\n%s", programs.MariaDBInstall, err, output), os.RemoveAll(unfinished))
+		return errors.Join(fmt.Errorf("testbed: %s: %w\n%s", programs.MariaDBInstall, err, output[:min(len(output), logTail)]), os.RemoveAll(unfinished))
 	}
 	return os.Rename(unfinished, dir)
 }

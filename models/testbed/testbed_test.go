@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,23 @@ func TestMain(m *testing.M) {
 		makeOrphans()
 	}
 	Main(m)
+}
+
+// orphanMakerVariable turns the test binary into a program that starts servers and waits to be killed.
+const orphanMakerVariable = "TESTBED_MAKE_ORPHANS"
+
+func makeOrphans() {
+	mariadb, err1 := StartMariaDB(context.Background(), Options{})
+	redis, err2 := StartRedis(context.Background(), Options{})
+	if err1 != nil || err2 != nil {
+		fmt.Println(err1, err2)
+		os.Exit(1)
+	}
+	for _, s := range []*server{&mariadb.server, &redis.server} {
+		fmt.Println(s.process.command.Process.Pid)
+		fmt.Println(s.Dir())
+	}
+	select {}
 }
 
 func TestMySQLIsEmptyAndGoneAfterTheTest(t *testing.T) {
@@ -84,6 +102,7 @@ func TestMariaDBPauses(t *testing.T) {
 	db := open(t, s.DSN(""))
 	mustExec(t, db, "DO 1")
 	must(t, s.Pause())
+	must(t, s.Pause()) // again is no error
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := db.PingContext(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -207,7 +226,7 @@ func TestDataTemplateIsMadeOnce(t *testing.T) {
 		go func() {
 			dir, err := dataTemplate(t.Context(), programs)
 			if err != nil {
-				dir = err.Error()
+				dir = err.Error() // differs from a directory, and says why
 			}
 			dirs <- dir
 		}()

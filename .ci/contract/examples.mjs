@@ -1,0 +1,67 @@
+// Sends every request of the contract with each of its examples, as it is: `node examples.mjs BASE-URL`, on an empty store. They must be accepted;
+// 404 is good enough where the path has an id, which nobody can know beforehand.
+import { contract, operations, resolve } from './contract.mjs';
+
+const base = process.argv[2].replace(/\/$/, '');
+const document = contract();
+const schemaOf = (thing) => resolve(document, thing.schema);
+const exampleOf = (parameter) => parameter.example ?? parameter.schema?.example ?? schemaOf(parameter).example;
+
+function bodies(operation) {
+  if (!operation.requestBody) return [undefined];
+  const media = operation.requestBody.content['application/json'];
+  if (!media?.examples) throw new Error(`${operation.operationId} has no example`);
+  return Object.values(media.examples).map((e) => e.value);
+}
+
+// The request that Swagger UI would prefill.
+function prefill({ path, method, operation }, body, token) {
+  const headers = { ...(body && { 'Content-Type': 'application/json' }), ...(token && { Authorization: `Bearer ${token}` }) };
+  const query = new URLSearchParams();
+  for (const parameter of operation.parameters) {
+    const value = exampleOf(parameter);
+    if (value === undefined && parameter.required) throw new Error(`${operation.operationId}: ${parameter.name} has no example`);
+    if (value === undefined) continue;
+    if (parameter.in === 'path') path = path.replace(`{${parameter.name}}`, encodeURIComponent(value));
+    if (parameter.in === 'query') query.set(parameter.name, value);
+    if (parameter.in === 'header') headers[parameter.name] = String(value);
+  }
+  return [`${base}${path}${query.size ? `?${query}` : ''}`, { method: method.toUpperCase(), headers, body: body && JSON.stringify(body) }];
+}
+
+async function send(url, options) {
+  const abort = new AbortController();
+  const response = await fetch(url, { ...options, signal: abort.signal });
+  const stream = response.headers.get('Content-Type')?.startsWith('text/event-stream');
+  const text = stream ? '' : await response.text();
+  if (stream) abort.abort();
+  return { status: response.status, answer: text ? JSON.parse(text) : undefined };
+}
+
+const signIn = async (credentials) => {
+  const options = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(credentials) };
+  const { status, answer } = await send(`${base}/v1/sessions`, options);
+  if (status !== 201) throw new Error(`cannot sign in: ${status} ${JSON.stringify(answer)}`);
+  return answer.token;
+};
+
+// What needs no token comes first, signing out last.
+const rank = ({ operation }) => (operation.security?.length === 0 ? 0 : operation.operationId === 'deleteCurrentSession' ? 2 : 1);
+
+const tokens = { admin: await signIn({ username: 'admin', password: process.env.GUICHET_ADMIN_PASSWORD }) };
+let sent = 0, bad = 0;
+for (const call of [...operations(document)].sort((a, b) => rank(a) - rank(b))) {
+  for (const body of bodies(call.operation)) {
+    const { status, answer } = await send(...prefill(call, body, call.operation.tags.includes('operators') ? tokens.admin : tokens.user));
+    if (call.operation.operationId === 'createSession') tokens.user = answer.token;
+    const accepted = status < 300 || (status === 404 && call.path.includes('{id}'));
+    const fine = accepted && call.operation.responses[status] && !answer?.problem;
+    sent++;
+    if (!fine) {
+      bad++;
+      console.error(`  ${call.operation.operationId} ${JSON.stringify(body) ?? ''}: ${status} ${JSON.stringify(answer)}`);
+    }
+  }
+}
+console.log(`${sent} examples sent, ${bad} refused`);
+process.exitCode = bad || !sent ? 1 : 0;
