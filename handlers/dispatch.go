@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
 
 	"guichet/models/id"
 	"guichet/models/operation"
@@ -58,6 +59,11 @@ type dispatcher struct {
 
 func newDispatcher(lane string, s *Server, client *asynq.Client, depth *depth) *dispatcher {
 	return &dispatcher{Server: s, lane: lane, client: client, depth: depth, signal: make(chan struct{}, 1), progress: make(chan struct{}, 1), sizes: map[id.ID]int{}, done: map[id.ID]bool{}}
+}
+
+// queueClient is what dispatchers enqueue with.
+func queueClient(rdb redis.UniversalClient) *asynq.Client {
+	return asynq.NewClientFromRedisClient(rdb)
 }
 
 // add takes over a batch that this intake has journaled.

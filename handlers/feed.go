@@ -91,7 +91,7 @@ func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
 	if f.resume {
 		ended, err := f.catchUp(live.From())
 		if ended || err != nil {
-			return nil //nolint:nilerr // the status is sent: there is nobody to tell, and the reader resumes
+			return nil // the status is sent: there is nobody to tell, and the reader resumes
 		}
 	} else {
 		f.after = live.From()

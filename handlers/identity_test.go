@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
@@ -61,7 +60,7 @@ func newCounter(t *testing.T, db *database.DB) *counter {
 	t.Cleanup(func() { _ = client.Close() })
 	clock, ids, log := &lamport.Clock{}, id.NewGenerator(), feed.NewLog(db)
 	s, err := NewServer(Config{
-		DB: db, Redis: client, QueueView: asynq.RedisClientOpt{Addr: address}, Clock: clock, IDs: ids, Hub: feed.NewHub(log, clock), Log: log,
+		DB: db, Redis: client, RedisOptions: &redis.UniversalOptions{Addrs: []string{address}}, Clock: clock, IDs: ids, Hub: feed.NewHub(log, clock), Log: log,
 		Identity: identity.New(db, ids, clock, identity.Options{HashWait: time.Minute}), Lanes: []string{bank.Lane}, LaneDepth: 100,
 		Wake: func(string) {}, Metrics: prometheus.NewRegistry(), Version: "test",
 	})

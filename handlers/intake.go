@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hibiken/asynq"
-
 	"guichet/models/database"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -62,9 +60,9 @@ type depth struct {
 	added atomic.Int64
 }
 
-func newIntake(lane string, s *Server, client *asynq.Client) *intake {
+func newIntake(lane string, s *Server) *intake {
 	in := &intake{Server: s, lane: lane, submissions: make(chan *submission, id.MaxBatch)}
-	in.dispatcher = newDispatcher(lane, s, client, &in.depth)
+	in.dispatcher = newDispatcher(lane, s, queueClient(s.Redis), &in.depth)
 	return in
 }
 

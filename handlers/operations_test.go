@@ -25,7 +25,7 @@ func inMadeUpTime(t *testing.T, test func(t *testing.T, c *counter)) {
 	c := newCounter(t, db)
 	synctest.Test(t, func(t *testing.T) {
 		c.t, c.closing = t, make(chan struct{})
-		c.intakes[bank.Lane] = newIntake(bank.Lane, c.Server, nil)
+		c.intakes[bank.Lane] = newIntake(bank.Lane, c.Server)
 		test(t, c)
 	})
 }

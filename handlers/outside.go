@@ -1,23 +1,16 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
-	"regexp"
-	"strings"
 	"time"
 
-	"github.com/hibiken/asynqmon"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	swgui "github.com/swaggest/swgui/v5emb"
 
 	"guichet/api"
-	"guichet/models/identity"
-	"guichet/models/problem"
 )
 
 // routeOutside routes what stands outside the contract: the contract itself, health, metrics, and two pages for people.
@@ -36,14 +29,7 @@ func (s *Server) routeOutside(e *echo.Echo) {
 	e.GET("/docs", func(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs/") })
 	e.GET("/docs/*", docs)
 
-	queues := echo.WrapHandler(withPolicy(queuesPolicy, withoutUnwantedLinks(asynqmon.New(asynqmon.Options{
-		RootPath:     "/queues",
-		RedisConnOpt: s.QueueView,
-		ReadOnly:     true, // pausing is the lane's business (PATCH /v1/lanes/{name}); Redis forgets, the lane's row does not
-	}))))
-	for _, path := range []string{"/queues", "/queues/*"} {
-		e.GET(path, queues, s.adminLogin)
-	}
+	s.routeQueues(e)
 }
 
 // The pages bring their own scripts and styles; nothing comes from another host. Both write styles, and asynqmon a script, into the page.
@@ -60,63 +46,6 @@ func withPolicy(policy string, next http.Handler) http.Handler {
 		header.Set("Referrer-Policy", "no-referrer")
 		next.ServeHTTP(w, r)
 	})
-}
-
-// unwantedLink is what a page would fetch from another host, and the manifest, which browsers fetch without the login.
-var unwantedLink = regexp.MustCompile(`<link[^>]* (href="https?:|rel="manifest")[^>]*>`)
-
-// withoutUnwantedLinks serves pages without those links: asynqmon asks a font service for its letters, and does well with the system's own.
-func withoutUnwantedLinks(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		held := &pageWriter{ResponseWriter: w}
-		next.ServeHTTP(held, r)
-		if held.page.Len() > 0 {
-			_, _ = w.Write(unwantedLink.ReplaceAll(held.page.Bytes(), nil))
-		}
-	})
-}
-
-// pageWriter holds back what is written without a content type, which asynqmon's page is, and passes on the rest: scripts and pictures.
-type pageWriter struct {
-	http.ResponseWriter
-	page bytes.Buffer
-}
-
-func (w *pageWriter) Write(part []byte) (int, error) {
-	if w.Header().Get(echo.HeaderContentType) != "" {
-		return w.ResponseWriter.Write(part)
-	}
-	return w.page.Write(part)
-}
-
-// adminLogin lets admins through: with the token of their session, or, as browsers do, with their name and password (RFC 7617).
-func (s *Server) adminLogin(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		ctx := c.Request().Context()
-		name, password, basic := c.Request().BasicAuth()
-		var role identity.Role
-		var err error
-		if scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " "); strings.EqualFold(scheme, "Bearer") {
-			var session identity.Session
-			session, err = s.Identity.Authenticate(ctx, token)
-			role = session.Role
-		} else if basic {
-			role, err = s.Identity.CheckPassword(ctx, name, password)
-		} else {
-			err = identity.ErrUnauthenticated
-		}
-		var locked *identity.LockedError
-		switch {
-		case errors.As(err, &locked):
-			return problem.New(problem.TooManyAttempts, "Sign-in is locked for a while.").After(time.Until(locked.Until))
-		case err != nil:
-			c.Response().Header().Set(echo.HeaderWWWAuthenticate, `Basic realm="guichet queues", charset="UTF-8"`)
-			return c.String(http.StatusUnauthorized, "Sign in as an admin.")
-		case role != identity.RoleAdmin:
-			return problem.New(problem.Forbidden, "This page is for admins only.")
-		}
-		return next(c)
-	}
 }
 
 // readyPatience is how long a store may take to give a sign of life.

@@ -27,8 +27,9 @@ func writeProblem(err error, c echo.Context) {
 	p := asProblem(err)
 	if p.Code.Status() >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 		ctx := c.Request().Context()
+		// The error as text: a problem as JSON is without its cause.
 		slog.LogAttrs(ctx, slog.LevelError, "a request failed", slog.String("method", c.Request().Method), slog.String("path", c.Path()),
-			slog.String("code", string(p.Code)), slog.Any("error", err), operationAttr(ctx))
+			slog.String("code", string(p.Code)), slog.String("error", err.Error()), operationAttr(ctx))
 	}
 	body, err := json.Marshal(p)
 	if err != nil { // it is made of strings and numbers

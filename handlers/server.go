@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/hibiken/asynq"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
@@ -38,20 +37,21 @@ const (
 
 // Config is what a server needs. All fields but Wake and Tracer are required.
 type Config struct {
-	DB        *database.DB
-	Redis     redis.UniversalClient
-	QueueView asynq.RedisConnOpt // for asynqmon, which opens its own connection
-	Clock     *lamport.Clock
-	IDs       *id.Generator
-	Identity  *identity.Identity
-	Hub       *feed.Hub
-	Log       *feed.Log
-	Lanes     []string
-	LaneDepth int               // operations that may wait in a lane
-	Wake      func(lane string) // tells the workers of this process, if it has any, that something was enqueued
-	Metrics   *prometheus.Registry
-	Tracer    trace.Tracer // makes the spans of requests; nil for none
-	Version   string
+	DB    *database.DB
+	Redis redis.UniversalClient
+	// RedisOptions are those of Redis, for asynqmon, which opens its own connections.
+	RedisOptions *redis.UniversalOptions
+	Clock        *lamport.Clock
+	IDs          *id.Generator
+	Identity     *identity.Identity
+	Hub          *feed.Hub
+	Log          *feed.Log
+	Lanes        []string
+	LaneDepth    int               // operations that may wait in a lane
+	Wake         func(lane string) // tells the workers of this process, if it has any, that something was enqueued
+	Metrics      *prometheus.Registry
+	Tracer       trace.Tracer // makes the spans of requests; nil for none
+	Version      string
 }
 
 // Server is the API of one process.
@@ -84,9 +84,8 @@ func NewServer(config Config) (*Server, error) {
 		Config: config, journal: operation.NewJournal(config.DB), document: document, contract: newContract(spec),
 		intakes: map[string]*intake{}, rates: newLaneRates(), closing: make(chan struct{}), auditing: make(chan struct{}, 1),
 	}
-	client := asynq.NewClientFromRedisClient(config.Redis)
 	for _, lane := range config.Lanes {
-		s.intakes[lane] = newIntake(lane, s, client)
+		s.intakes[lane] = newIntake(lane, s)
 	}
 	config.Hub.Listen(s)
 	config.Hub.Listen(config.Identity)
@@ -137,10 +136,13 @@ func (s *Server) routes() *echo.Echo {
 		e.Use(s.traceRequest)
 	}
 	e.Use(s.observe, s.keepTime, recoverPanic)
-	e.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
 	s.routeOutside(e)
-	// The group's middleware sees only what the contract has: routes of the generated layer.
-	api.RegisterHandlers(e.Group("", s.checkCall), api.NewStrictHandler(s, nil))
+	// By operation, not by a group: a group catches all paths, and Echo would then answer 404 where a path has other methods.
+	check := map[string][]echo.MiddlewareFunc{}
+	for _, o := range s.contract.operations {
+		check[o.route.Operation.OperationID] = []echo.MiddlewareFunc{s.checkCall}
+	}
+	api.RegisterHandlersWithOptions(e, api.NewStrictHandler(s, nil), api.RegisterHandlersOptions{OperationMiddlewares: check})
 	return e
 }
 
@@ -153,7 +155,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err) // writes it, so that the status is known
 		}
 		path := c.Path()
-		if path == "/*" {
+		if path == "" {
 			path = "none"
 		}
 		took := time.Since(began)

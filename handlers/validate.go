@@ -80,8 +80,7 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 	for _, p := range o.parameters {
 		if present(input, p) {
 			if err := openapi3filter.ValidateParameter(c.Request().Context(), input, p); err != nil {
-				var unreadable *openapi3filter.ParseError
-				if errors.As(err, &unreadable) {
+				if _, unreadable := errors.AsType[*openapi3filter.ParseError](err); unreadable {
 					return nil, problem.Newf(problem.Malformed, "The %s parameter %s cannot be read as what it must be.", p.In, p.Name)
 				}
 				fields = appendFields(fields, p.In+"/"+p.Name, err)
@@ -144,6 +143,7 @@ func (o *contractOperation) validateBody(r *http.Request) ([]byte, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
 	}
+	r.Header.Set("Content-Type", "application/json") // as the generated layer wants it, whatever its case was
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, bodyProblem(err)
@@ -169,8 +169,7 @@ func (o *contractOperation) validateBody(r *http.Request) ([]byte, error) {
 }
 
 func bodyProblem(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem.Newf(problem.PayloadTooLarge, "The body is over %d bytes.", tooLarge.Limit)
 	}
 	var timeout interface{ Timeout() bool }
@@ -191,8 +190,7 @@ const mostFields = 20
 
 // appendFields turns what kin-openapi found into fields. where is empty for the body, whose fields have JSON pointers.
 func appendFields(fields []problem.Field, where string, err error) []problem.Field {
-	var several openapi3.MultiError
-	if errors.As(err, &several) {
+	if several, ok := errors.AsType[openapi3.MultiError](err); ok {
 		for _, e := range several {
 			fields = appendFields(fields, where, e)
 		}

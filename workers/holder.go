@@ -19,7 +19,7 @@ const (
 	// tendEvery is how often a holder looks after its lane: compares its fence, follows the pause flag, looks for what was left in the journal.
 	// It must stay well below the 2 s that the database grants the lane's idle connection.
 	tendEvery = 500 * time.Millisecond
-	// left is the age at which a batch of the journal is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
+	// left is how long a batch waits before it is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
 	left = 2 * time.Second
 )
 
@@ -29,6 +29,8 @@ type holder struct {
 	lane    string
 	counter counter
 	name    string
+	seen    id.ID // the newest batch that waited at seenAt; zero if none did
+	seenAt  time.Time
 }
 
 // run holds the lane whenever it can get it, until ctx ends.
@@ -134,6 +136,22 @@ func (h *holder) seize(ctx context.Context) (*database.DB, operation.LaneState, 
 	}
 }
 
+// drainLeft executes what has waited for long. Its age is measured from when it was first seen to wait, by this process's clock alone: the clocks that the
+// ids were made by may be ahead.
+func (h *holder) drainLeft(ctx context.Context, x *executor) error {
+	switch {
+	case h.seen.IsZero():
+		newest, err := operation.NewestWaiting(x.db.Read(ctx), h.lane)
+		h.seen, h.seenAt = newest, time.Now()
+		return err
+	case time.Since(h.seenAt) < left:
+		return nil
+	}
+	until := h.seen
+	h.seen = id.ID{}
+	return x.drain(ctx, func(batch id.ID) bool { return !until.Less(batch) })
+}
+
 // tend does what a holder does beside executing.
 func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
 	state, err := operation.ReadLane(x.db.Writer(ctx), h.lane) // over the lane's own connection, which that keeps alive
@@ -144,9 +162,7 @@ func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
 		h.lost(errFenced)
 	}
 	if !state.Paused { // before Redis is asked anything: it may be what is away
-		before := time.Now().Add(-left)
-		err = x.drain(ctx, func(batch id.ID) bool { return !batch.Time().After(before) })
-		if errors.Is(err, errFenced) {
+		if err = h.drainLeft(ctx, x); errors.Is(err, errFenced) {
 			h.lost(err)
 		}
 	}

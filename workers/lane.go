@@ -199,7 +199,7 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	}()
 	began := time.Now()
 	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
-	if err := x.db.Write(ctx, func(tx database.Tx) error { return work.run(ctx, tx) }); err != nil {
+	if err := x.db.Write(ctx, func(tx database.Tx) error { return work.run(tx) }); err != nil {
 		x.traceUndone(ctx, e, began, err)
 		return err
 	}

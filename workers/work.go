@@ -1,7 +1,6 @@
 package workers
 
 import (
-	"context"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -26,7 +25,7 @@ type work struct {
 	entries  []feed.Entry
 }
 
-func (w *work) run(ctx context.Context, tx database.Tx) error {
+func (w *work) run(tx database.Tx) error {
 	state, err := w.checkFence(tx)
 	if err != nil {
 		return err

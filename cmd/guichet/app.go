@@ -100,7 +100,7 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 	}
 	var err error
 	a.server, err = handlers.NewServer(handlers.Config{
-		DB: a.db, Redis: a.redis, QueueView: a.queueView(), Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
+		DB: a.db, Redis: a.redis, RedisOptions: a.options, Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
 		Lanes: workers.Lanes(), LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
 	})
 	return err

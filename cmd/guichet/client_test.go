@@ -88,9 +88,14 @@ func (p *process) admin(t testing.TB) *client {
 // signIn signs in, taking over, and keeps the token.
 func (c *client) signIn() {
 	c.Helper()
-	var session struct{ Token string }
+	var session struct {
+		Token string
+		User  struct {
+			AccountNumber string `json:"account_number"`
+		}
+	}
 	c.post("/v1/sessions", map[string]any{"username": c.username, "password": c.password, "take_over": true}).into(c, http.StatusCreated, &session)
-	c.token = session.Token
+	c.token, c.account = session.Token, session.User.AccountNumber
 }
 
 // at is the same person at another process.
@@ -136,7 +141,7 @@ func (c *client) try(method, path string, body any, options ...option) (answer, 
 		}
 		payload = bytes.NewReader(text)
 	}
-	request, err := http.NewRequest(method, c.base+path, payload) //nolint:noctx // deadlines are the server's here
+	request, err := http.NewRequest(method, c.base+path, payload)
 	if err != nil {
 		return answer{}, err
 	}

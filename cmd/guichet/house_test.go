@@ -115,11 +115,7 @@ func (h *house) program(ctx context.Context, args []string, extra ...string) *ex
 			command.Env = append(command.Env, assignment)
 		}
 	}
-	for _, assignment := range append(h.settings, extra...) {
-		// A worker has no use for what only an API takes.
-		command.Env = append(command.Env, assignment)
-	}
-	command.Env = append(command.Env, beGuichet+"=1")
+	command.Env = append(command.Env, append(append(h.settings[:len(h.settings):len(h.settings)], extra...), beGuichet+"=1")...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return command
 }
@@ -196,7 +192,7 @@ func (h *house) start(args []string, extra ...string) *process {
 		h.Fatalf("guichet %v does not listen\n%s", args, p.tail(60))
 	}
 	eventually(h, "readiness", func() error {
-		response, err := http.Get("http://" + p.address + "/readyz") //nolint:noctx // a test
+		response, err := http.Get("http://" + p.address + "/readyz")
 		if err != nil {
 			return err
 		}

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/gofrs/flock"
-	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"guichet/models/database"
@@ -49,7 +49,7 @@ func (s *stores) openReal(ctx context.Context, given settings) error {
 	s.redis = s.newRedis()
 	s.closers = append(s.closers, s.redis.Close)
 	if err := s.redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("Redis does not answer: %w", err)
+		return fmt.Errorf("no answer from Redis: %w", err)
 	}
 	return s.openDatabase(database.OpenMySQL(ctx, given.MySQLDSN))
 }
@@ -117,15 +117,6 @@ func (s *stores) startMiniredis() error {
 
 func (s *stores) newRedis() redis.UniversalClient { return redis.NewUniversalClient(s.options) }
 
-// queueView is how asynqmon reaches the queues.
-func (s *stores) queueView() asynq.RedisConnOpt {
-	o := s.options
-	if len(o.Addrs) > 1 {
-		return asynq.RedisClusterClientOpt{Addrs: o.Addrs, Username: o.Username, Password: o.Password, TLSConfig: o.TLSConfig}
-	}
-	return asynq.RedisClientOpt{Addr: o.Addrs[0], Username: o.Username, Password: o.Password, DB: o.DB, TLSConfig: o.TLSConfig}
-}
-
 // migrate brings the embedded store up to date; a real one must be, by an operator's decision.
 func (s *stores) migrate(ctx context.Context) error {
 	if !s.embedded {
@@ -137,8 +128,8 @@ func (s *stores) migrate(ctx context.Context) error {
 
 func (s *stores) close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closeOne := range slices.Backward(s.closers) {
+		errs = append(errs, closeOne())
 	}
 	return errors.Join(errs...)
 }

@@ -26,22 +26,25 @@ var (
 
 const accountColumns = "number, user_id, balance, held, postings, last_posting_us, lamport, opened_lamport, opened_at_us"
 
-// OpenAccount opens an account for a user. It waits for the round that the bank's lane is executing, so that the stamp of its opening
-// comes after every refusal of the number as unknown.
+// OpenAccount opens an account for a user. It waits for what the lanes are executing, so that the stamp of its opening comes after every refusal of the
+// number as unknown, which had no row to leave a stamp on.
 func OpenAccount(tx database.Tx, clock *lamport.Clock, number string, user id.ID, at time.Time) error {
-	lane, err := operation.LockLane(tx, Lane)
+	lanes, err := operation.LockLanes(tx)
 	if err != nil {
 		return err
 	}
-	stamp := int64(clock.Receive(lane.Lamport))
+	var last lamport.Stamp
+	for _, lane := range lanes {
+		last = max(last, lane.Lamport)
+	}
+	stamp := int64(clock.Receive(last))
 	rows := database.Rows{Table: "accounts", Columns: []string{"number", "user_id", "lamport", "opened_lamport", "opened_at_us"}}
 	rows.Add(number, user[:], stamp, stamp, operation.Micro(at))
-	if err := rows.Insert(tx); database.IsDuplicate(err) {
+	err = rows.Insert(tx)
+	if database.IsDuplicate(err) {
 		return ErrNumberTaken
-	} else if err != nil {
-		return err
 	}
-	return operation.AdvanceLane(tx, Lane, lane.Sequence, lamport.Stamp(stamp))
+	return err
 }
 
 // OpenAnyAccount opens an account with a number that is given: ten digits, at random, so that they tell nothing of how many there are.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -105,13 +106,11 @@ func (f *fixture) transfer(from, to string, amount money.Amount, reference strin
 func TestOpenAccount(t *testing.T) {
 	onBothStores(t, func(f *fixture) {
 		f.write(func(tx database.Tx) error { return operation.AdvanceLane(tx, Lane, 9, 500) })
+		f.must(operation.EnsureLanes(f.Context(), f.db, []string{"exchange-1"})) // another lane, which is not as far
 		owner := f.open("ADA1")[0]
 		want := Account{Number: "ADA1", UserID: owner, Lamport: 501, Opened: 501, OpenedAt: noon}
 		if got, err := GetAccount(f.db.Read(f.Context()), owner, "ADA1"); got != want || err != nil {
 			f.Errorf("opened %+v, %v", got, err)
-		}
-		if state, err := operation.ReadLane(f.db.Read(f.Context()), Lane); state.Lamport != 501 || state.Sequence != 9 || err != nil {
-			f.Errorf("the lane is %+v, %v", state, err)
 		}
 		for _, taken := range []string{"ADA1", Cash} {
 			err := f.db.Write(f.Context(), func(tx database.Tx) error { return OpenAccount(tx, &f.clock, taken, ids.Next(), noon) })
@@ -121,6 +120,26 @@ func TestOpenAccount(t *testing.T) {
 		}
 		if f.open("ada1"); f.count("accounts") != 3 {
 			f.Errorf("there are %d accounts", f.count("accounts"))
+		}
+	})
+}
+
+func TestOpenAnyAccount(t *testing.T) {
+	onBothStores(t, func(f *fixture) {
+		given := map[string]bool{}
+		for range 5 {
+			owner := ids.Next()
+			f.write(func(tx database.Tx) error {
+				number, err := OpenAnyAccount(tx, &f.clock, owner, noon)
+				if len(number) != 10 || number[0] == '0' || strings.Trim(number, "0123456789") != "" {
+					f.Errorf("the number is %q", number)
+				}
+				given[number] = true
+				return err
+			})
+		}
+		if len(given) != 5 || f.count("accounts") != 6 {
+			f.Errorf("the numbers are %v, and there are %d accounts", given, f.count("accounts"))
 		}
 	})
 }

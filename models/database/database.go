@@ -47,18 +47,21 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 	config.ClientFoundRows = true   // "affected" counts what matched, as SQLite does
 	config.Timeout = 5 * time.Second
 	config.Logger = &mysqldriver.NopLogger{} // its errors reach us as values
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
+	// A process that is frozen, or cut off, keeps its row locks until the server drops its connection. A holder's goes after 2 s, so that a standby need
+	// not wait longer; the others', which may have the rows of a lane or of the feed's head, after 5 s instead of the 8 hours that are the default.
+	config.Params["wait_timeout"] = "5"
+	lane := config.Clone()
+	lane.Params["wait_timeout"] = "2"
 	pool, err := openMySQLPool(ctx, config.Clone())
 	if err != nil {
 		return nil, err
 	}
 	pool.sql().SetMaxOpenConns(64)
 	pool.sql().SetMaxIdleConns(64)
-	lane := config.Clone()
-	if lane.Params == nil {
-		lane.Params = map[string]string{}
-	}
-	// A holder that is frozen (SIGSTOP) keeps its row locks until the server drops its connection: after 2 s, so that a standby need not wait longer.
-	lane.Params["wait_timeout"] = "2"
+	pool.sql().SetConnMaxIdleTime(2 * time.Second) // well before the server would
 	return &DB{dialect: "mysql", read: pool.gorm, write: pool.gorm, openLane: func() (*gorm.DB, error) {
 		lanePool, err := openMySQLPool(ctx, lane)
 		if err != nil {

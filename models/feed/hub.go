@@ -98,7 +98,7 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 	var remote <-chan *redis.Message
 	if rdb != nil {
 		subscription := rdb.Subscribe(ctx, Channel)
-		defer subscription.Close()
+		defer func() { _ = subscription.Close() }()
 		remote = subscription.Channel(redis.WithChannelSize(256))
 	}
 	head := time.NewTicker(headInterval)

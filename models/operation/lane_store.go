@@ -3,6 +3,7 @@ package operation
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"guichet/models/database"
 	"guichet/models/lamport"
@@ -23,11 +24,11 @@ type LaneState struct {
 
 const selectLane = "SELECT name, fence, holder, paused, sequence, lamport FROM lanes"
 
-// EnsureLanes makes the rows of lanes that have none.
+// EnsureLanes makes the rows of lanes that have none. It locks them by name, as LockLanes does, so that the two cannot deadlock.
 func EnsureLanes(ctx context.Context, db *database.DB, names []string) error {
 	return db.Write(ctx, func(tx database.Tx) error {
 		rows := database.Rows{Table: "lanes", Columns: []string{"name"}}
-		for _, name := range names {
+		for _, name := range slices.Sorted(slices.Values(names)) {
 			rows.Add(name)
 		}
 		return rows.Upsert(tx, []string{"name"}, []string{"name"})
@@ -51,6 +52,13 @@ func SeizeLane(ctx context.Context, db *database.DB, name, holder string) (LaneS
 // LockLane reads the lane's row and locks it until the end of the transaction.
 func LockLane(tx database.Tx, name string) (LaneState, error) {
 	return oneLane(tx, " WHERE name = ?"+tx.ForUpdate(), name)
+}
+
+// LockLanes reads the rows of all lanes, by name, and locks them until the end of the transaction: it waits for what each lane is executing.
+func LockLanes(tx database.Tx) ([]LaneState, error) {
+	var states []LaneState
+	err := tx.Gorm().Raw(selectLane + " ORDER BY name" + tx.ForUpdate()).Scan(&states).Error
+	return states, err
 }
 
 // ReadLane reads the lane's row.
