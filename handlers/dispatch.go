@@ -104,6 +104,13 @@ func (d *dispatcher) advanced(batches []id.ID) {
 	}
 }
 
+// spent says whether no envelope can be enqueued before one of those on their way is executed.
+func (d *dispatcher) spent() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.outstanding) >= credit
+}
+
 // forget is called with mu held.
 func (d *dispatcher) forget(batch id.ID) {
 	operations, ours := d.sizes[batch]

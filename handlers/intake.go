@@ -20,6 +20,9 @@ const (
 	// journalPatience is how long an intake goes on trying to write a batch before it tells its callers that the store is away.
 	journalPatience = 3 * time.Second
 	journalPause    = 50 * time.Millisecond
+	// gatherPatience bounds how long a batch is kept open while the lane has no credit for it: what a client that does not wait for outcomes waits for its
+	// 202, at the most, so that hundreds of others share the commit.
+	gatherPatience = 5 * time.Millisecond
 	// backlog is how far, in operations, an intake may be ahead of its lane before it waits for it: some 100 ms of work. So clients that do not wait for
 	// outcomes are slowed down to what the lane executes, by the time that their POST takes, long before the line is full and they are refused.
 	backlog = 6 * id.MaxBatch
@@ -110,14 +113,29 @@ func (in *intake) run(ctx context.Context) {
 	}
 }
 
-// gather takes what has arrived, without waiting for more.
+// gather takes what has arrived. It waits for no more, unless the lane could not be given it anyway: then a moment longer in the door costs the operations
+// nothing, and saves a commit.
 func (in *intake) gather(first *submission) []*submission {
 	batch := append(make([]*submission, 0, 32), first)
+	var moment <-chan time.Time
 	for len(batch) < id.MaxBatch {
 		select {
 		case next := <-in.submissions:
 			batch = append(batch, next)
+			continue
 		default:
+		}
+		if !in.dispatcher.spent() {
+			return batch
+		}
+		if moment == nil {
+			moment = time.After(gatherPatience)
+		}
+		select {
+		case next := <-in.submissions:
+			batch = append(batch, next)
+		case <-in.dispatcher.progress:
+		case <-moment:
 			return batch
 		}
 	}
@@ -195,7 +213,7 @@ func (j *journaling) write(ctx context.Context) error {
 	base := j.IDs.Next()
 	var lastErr error
 	for began := time.Now(); time.Since(began) < journalPatience; {
-		err := j.DB.Write(ctx, func(tx database.Tx) error { return j.writeIn(tx, base) })
+		err := j.attempt(ctx, base)
 		switch {
 		case err == nil:
 			return nil
@@ -208,6 +226,13 @@ func (j *journaling) write(ctx context.Context) error {
 		<-time.After(journalPause)
 	}
 	return problem.New(problem.Unavailable, "The journal cannot be written; please try again.").After(retryLater).Because(lastErr)
+}
+
+// attempt writes the batch in one transaction. A database that is frozen must not hold the callers: they are told to come back.
+func (j *journaling) attempt(ctx context.Context, base id.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, journalPatience)
+	defer cancel()
+	return j.DB.Write(ctx, func(tx database.Tx) error { return j.writeIn(tx, base) })
 }
 
 func (j *journaling) writeIn(tx database.Tx, base id.ID) error {
@@ -226,10 +251,12 @@ func (j *journaling) writeIn(tx database.Tx, base id.ID) error {
 	if len(j.commands) == 0 {
 		return nil
 	}
-	if err := operation.Append(tx, j.lane, j.commands); err != nil {
-		return err
-	}
-	return operation.KeepAnswers(tx, j.keys, j.keyAnswers, j.commands[0].SubmittedAt)
+	return tx.Deferred(func(tx database.Tx) error {
+		if err := operation.Append(tx, j.lane, j.commands); err != nil {
+			return err
+		}
+		return operation.KeepAnswers(tx, j.keys, j.keyAnswers, j.commands[0].SubmittedAt)
+	})
 }
 
 // usedKeys finds which of the keys were used before.

@@ -116,8 +116,12 @@ func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) err
 			x.metrics.retries.Inc()
 			slog.WarnContext(ctx, "an envelope is tried again", "lane", x.lane, "envelope", e.ID(), "attempt", attempt, "error", err)
 		}
+		paused := errors.Is(err, errPaused) && news.Stop() // what is kept from running is not running
 		if !pause(ctx, wait) {
 			return ctx.Err()
+		}
+		if paused {
+			news.Reset(runningNews)
 		}
 		wait = min(2*wait, retryMost)
 	}

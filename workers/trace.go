@@ -41,12 +41,12 @@ func (x *executor) traceExecuted(ctx context.Context, w *work, began time.Time, 
 	if len(commands) == 0 {
 		return
 	}
-	ended := trace.WithTimestamp(began.Add(took))
-	envelope := x.traceEnvelope(w.envelope, commands, began)
+	ended := began.Add(took)
+	_, span := x.tracer.Start(commands[0].trace, "envelope "+x.lane, x.describe(w.envelope, commands, began)...)
 	for _, s := range commands {
-		x.traceCommand(s, w, began, envelope.SpanContext()).End(ended)
+		x.traceCommand(s, w, began, ended, span.SpanContext())
 	}
-	envelope.End(ended)
+	span.End(trace.WithTimestamp(ended))
 }
 
 // traceUndone makes a span of an attempt that a fault undid. What the lane merely waits for is no fault.
@@ -58,28 +58,27 @@ func (x *executor) traceUndone(ctx context.Context, e *operation.Envelope, began
 	if len(commands) == 0 {
 		return
 	}
-	span := x.traceEnvelope(e, commands, began)
+	_, span := x.tracer.Start(commands[0].trace, "envelope "+x.lane, x.describe(e, commands, began)...)
 	span.RecordError(err)
 	span.SetStatus(codes.Error, "rolled back")
 	span.End()
 }
 
-// traceEnvelope starts the span of the envelope's transaction, with links to all the traces that it is part of. It belongs to one of them, the first, and
+// describe is how the span of an envelope's transaction starts: with links to all the traces that it is part of. It belongs to one of them, the first, and
 // not to one of its own: so it is there whenever a command of it is, whatever share of the traces is kept.
-func (x *executor) traceEnvelope(e *operation.Envelope, commands []sampled, began time.Time) trace.Span {
+func (x *executor) describe(e *operation.Envelope, commands []sampled, began time.Time) []trace.SpanStartOption {
 	links := make([]trace.Link, len(commands))
 	for i, s := range commands {
 		links[i].SpanContext = trace.SpanContextFromContext(s.trace)
 	}
-	_, span := x.tracer.Start(commands[0].trace, "envelope "+x.lane, trace.WithTimestamp(began), trace.WithLinks(links...), trace.WithAttributes(
-		attribute.String("guichet.lane", x.lane), attribute.Int64("guichet.lane.fence", x.fence),
-		attribute.String("guichet.envelope.id", e.ID().String()), attribute.Int("guichet.envelope.size", len(e.Commands)), attribute.Int("guichet.envelope.batches", len(e.Batches)),
-	))
-	return span
+	return []trace.SpanStartOption{trace.WithTimestamp(began), trace.WithLinks(links...), trace.WithAttributes(
+		attribute.String("guichet.lane", x.lane), attribute.Int64("guichet.lane.fence", x.fence), attribute.String("guichet.envelope.id", e.ID().String()),
+		attribute.Int("guichet.envelope.size", len(e.Commands)), attribute.Int("guichet.envelope.batches", len(e.Batches)),
+	)}
 }
 
-// traceCommand starts the span of one command, with a link to that of the transaction. A rule's "no" is no error; a fault is.
-func (x *executor) traceCommand(s sampled, w *work, began time.Time, envelope trace.SpanContext) trace.Span {
+// traceCommand makes the span of one command, with a link to that of the transaction. A rule's "no" is no error; a fault is.
+func (x *executor) traceCommand(s sampled, w *work, began, ended time.Time, envelope trace.SpanContext) {
 	c, outcome := &w.commands[s.index], &w.outcomes[s.index]
 	_, span := x.tracer.Start(s.trace, "lane "+x.lane, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(began),
 		trace.WithLinks(trace.Link{SpanContext: envelope}), trace.WithAttributes(
@@ -93,7 +92,7 @@ func (x *executor) traceCommand(s sampled, w *work, began time.Time, envelope tr
 	if outcome.Status == operation.Failed {
 		span.SetStatus(codes.Error, "parked")
 	}
-	return span
+	span.End(trace.WithTimestamp(ended))
 }
 
 // traceOf is ctx with the trace of one of the envelope's operations, for what is logged about it.

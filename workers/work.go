@@ -49,6 +49,13 @@ func (w *work) run(tx database.Tx) error {
 	if err := w.decideAll(round, state); err != nil {
 		return err
 	}
+	if err := tx.Deferred(func(tx database.Tx) error { return w.storeAll(tx, round) }); err != nil {
+		return err
+	}
+	return feed.Append(tx, w.entries)
+}
+
+func (w *work) storeAll(tx database.Tx, round round) error {
 	if err := round.store(tx); err != nil {
 		return err
 	}
@@ -59,10 +66,7 @@ func (w *work) run(tx database.Tx) error {
 		return err
 	}
 	last := w.outcomes[len(w.outcomes)-1]
-	if err := operation.AdvanceLane(tx, w.lane, last.Sequence, last.Lamport); err != nil {
-		return err
-	}
-	return feed.Append(tx, w.entries)
+	return operation.AdvanceLane(tx, w.lane, last.Sequence, last.Lamport)
 }
 
 // healthy is the commands without those known to fail.

@@ -170,8 +170,8 @@ func (c *client) try(method, path string, body any, options ...option) (answer, 
 	return a, nil
 }
 
-// testTransport has room for hundreds of clients.
-var testTransport = &http.Transport{MaxIdleConnsPerHost: 1024}
+// testTransport has room for hundreds of clients, and gives a server that hangs up.
+var testTransport = &http.Transport{MaxIdleConnsPerHost: 1024, ResponseHeaderTimeout: patience}
 
 // checkContract says what about an answer is not as the contract has it.
 func checkContract(request *http.Request, a answer) error {

@@ -64,7 +64,7 @@ func runApp(ctx context.Context, s settings, out output, add func(*app) error, w
 		fmt.Fprintln(out.stderr, "guichet:", err)
 		return exitUsage
 	}
-	defer tracing.stop()
+	defer tracing.stop(ctx)
 	a, err := newApp(ctx, s)
 	if err != nil {
 		return out.fail(err)

@@ -60,15 +60,15 @@ func (t *tracing) tracer() trace.Tracer {
 	return t.provider.Tracer("guichet", trace.WithInstrumentationVersion(version))
 }
 
-// stop sends what has not been sent. The context of the program has ended by then.
-func (t *tracing) stop() {
+// stop sends what has not been sent, whether ctx has ended or not.
+func (t *tracing) stop(ctx context.Context) {
 	if t == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tracePatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracePatience)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
-		slog.Warn("the last spans were not sent", "error", err)
+		slog.WarnContext(ctx, "the last spans were not sent", "error", err)
 	}
 }
 

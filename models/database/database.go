@@ -44,6 +44,7 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 		return nil, errors.New("database: the DSN names no database")
 	}
 	config.InterpolateParams = true // one round trip a statement instead of two
+	config.MultiStatements = true   // and one for several: see Tx.Deferred
 	config.ClientFoundRows = true   // "affected" counts what matched, as SQLite does
 	config.Timeout = 5 * time.Second
 	config.Logger = &mysqldriver.NopLogger{} // its errors reach us as values
@@ -202,19 +203,21 @@ func (db *DB) Pools() map[string]*sql.DB {
 }
 
 // Read returns a handle for queries outside a transaction.
-func (db *DB) Read(ctx context.Context) Tx { return Tx{db.read.WithContext(ctx), db.dialect} }
+func (db *DB) Read(ctx context.Context) Tx {
+	return Tx{gorm: db.read.WithContext(ctx), dialect: db.dialect}
+}
 
 // Writer returns a handle for single statements over the connections that write: for a lane, its own.
 func (db *DB) Writer(ctx context.Context) Tx {
 	if db.Embedded() { // the one writer may be busy for long, and reads do not need it
 		return db.Read(ctx)
 	}
-	return Tx{db.write.WithContext(ctx), db.dialect}
+	return Tx{gorm: db.write.WithContext(ctx), dialect: db.dialect}
 }
 
 // Write runs fn in a read-committed transaction and commits it if fn returns nil. A panic in fn rolls back and goes on.
 func (db *DB) Write(ctx context.Context, fn func(tx Tx) error) error {
-	return db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error { return fn(Tx{tx, db.dialect}) })
+	return db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error { return fn(Tx{gorm: tx, dialect: db.dialect}) })
 }
 
 // Snapshot runs fn in a read-only transaction that sees the store as it was at one moment.
@@ -223,5 +226,5 @@ func (db *DB) Snapshot(ctx context.Context, fn func(tx Tx) error) error {
 	if !db.Embedded() {
 		options.Isolation = sql.LevelRepeatableRead
 	}
-	return db.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error { return fn(Tx{tx, db.dialect}) }, options)
+	return db.read.WithContext(ctx).Transaction(func(tx *gorm.DB) error { return fn(Tx{gorm: tx, dialect: db.dialect}) }, options)
 }

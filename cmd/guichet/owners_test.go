@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// access is what an operation of the contract answers to whom, when it is about things of the owner's.
+type access struct {
+	owner, other, nobody, admin int
+	body                        func(s *scene) any
+}
+
+// scene is who plays in TestOwnership, and what the owner owns.
+type scene struct {
+	owner, other, nobody, admin, third *client
+	operation                          string
+	made                               atomic.Int64
+}
+
+func cash(*scene) any { return map[string]any{"amount": 1} }
+
+// accesses has a row for each operation of the contract: the test fails for one that has none.
+var accesses = map[string]access{
+	"createUser": {201, 201, 201, 201, func(s *scene) any {
+		return map[string]any{"username": fmt.Sprint("new-", s.made.Add(1)), "password": "a-password-of-tests"}
+	}},
+	"createSession": {201, 201, 201, 201, func(s *scene) any {
+		return map[string]any{"username": s.third.username, "password": s.third.password, "take_over": true}
+	}},
+	"deleteCurrentSession": {204, 204, 401, 204, nil},
+	"getMe":                {200, 200, 401, 200, nil},
+	"listNotices":          {200, 200, 401, 200, nil},
+	"listOperations":       {200, 200, 401, 200, nil},
+	"getOperation":         {200, 404, 401, 200, nil},
+	"replayOperation":      {403, 403, 401, 409, nil},
+	"getFeed":              {200, 200, 401, 200, nil},
+	"createFeedTicket":     {201, 201, 401, 201, nil},
+	"listAccounts":         {200, 200, 401, 200, nil},
+	"getAccount":           {200, 404, 401, 404, nil},
+	"listEntries":          {200, 404, 401, 404, nil},
+	"getBalance":           {200, 404, 401, 404, nil},
+	"createDeposit":        {202, 404, 401, 404, cash},
+	"createWithdrawal":     {202, 404, 401, 404, cash},
+	"createTransfer": {202, 404, 401, 404, func(s *scene) any {
+		return map[string]any{"from": s.owner.account, "to": s.third.account, "amount": 1}
+	}},
+	"listLanes":  {403, 403, 401, 200, nil},
+	"updateLane": {403, 403, 401, 200, func(*scene) any { return map[string]any{"paused": false} }},
+	"getAudit":   {403, 403, 401, 200, nil},
+}
+
+func TestOwnership(t *testing.T) {
+	onBothPairs(t, func(t *testing.T, h *house) {
+		p := h.serve()
+		s := &scene{owner: p.user(t), other: p.user(t), nobody: p.client(t), admin: p.admin(t), third: p.user(t)}
+		s.owner.deposit(1000)
+		s.operation = s.owner.deposit(1000).ID
+		known := map[string]bool{}
+		for _, o := range contractOperations(t) {
+			known[o.OperationID] = true
+			row, written := accesses[o.OperationID]
+			if !written {
+				t.Errorf("%s has no row: say who may", o.OperationID)
+				continue
+			}
+			for _, who := range []struct {
+				name   string
+				client *client
+				want   int
+			}{{"the owner", s.owner, row.owner}, {"another user", s.other, row.other}, {"nobody", s.nobody, row.nobody}, {"the admin", s.admin, row.admin}} {
+				a := s.ask(o, row, who.client)
+				if a.status != who.want {
+					t.Errorf("%s by %s: %d, want %d\n%s", o.OperationID, who.name, a.status, who.want, a.body)
+				}
+				if who.client != s.owner && strings.Contains(string(a.body), s.operation) != (who.client == s.admin && strings.HasSuffix(o.path, "{id}")) {
+					t.Errorf("%s shows %s the owner's operation, or hides it from the admin: %s", o.OperationID, who.name, a.body)
+				}
+				if who.client != s.owner && strings.Contains(string(a.body), s.owner.account) && o.OperationID != "getOperation" {
+					t.Errorf("%s shows %s the owner's account: %s", o.OperationID, who.name, a.body)
+				}
+				if o.OperationID == "deleteCurrentSession" && who.client.token != "" {
+					who.client.signIn()
+				}
+			}
+			if !o.public {
+				s.badTokens(t, o, row)
+			}
+		}
+		for id := range accesses {
+			if !known[id] {
+				t.Errorf("the row of %s is of no operation", id)
+			}
+		}
+		if got := s.owner.balance(); got < 1997 {
+			t.Errorf("the owner has %d", got)
+		}
+		h.audit()
+	})
+}
+
+func (s *scene) ask(o contractOperation, row access, c *client, options ...option) answer {
+	c.Helper()
+	path := o.fill(map[string]string{"number": s.owner.account, "id": s.operation, "name": "bank"})
+	if o.streams() {
+		return c.peek(o.method, path, append([]option{func(r *http.Request) {
+			if c.token == "" {
+				r.Header.Del("Authorization")
+			}
+		}}, options...)...)
+	}
+	var body any
+	if row.body != nil {
+		body = row.body(s)
+	}
+	return c.do(o.method, path, body, options...)
+}
+
+// badTokens are ways to be nobody.
+func (s *scene) badTokens(t *testing.T, o contractOperation, row access) {
+	t.Helper()
+	c := *s.owner
+	basic := base64.StdEncoding.EncodeToString([]byte(c.username + ":" + c.password))
+	for _, authorization := range []string{"", "Bearer", "Bearer ", "Bearer x", c.token, "Basic " + basic, "Bearer " + c.token + "x", "Bearer " + strings.ToUpper(c.token), "Token " + c.token, "Bearer " + strings.Repeat("x", 5000), "Bearer \xff"} {
+		a := s.ask(o, row, &c, func(r *http.Request) {
+			r.Header.Set("Authorization", authorization)
+			r.URL.RawQuery = "ticket=" + c.token + "&access_token=" + c.token
+		})
+		a.problem(t, http.StatusUnauthorized, "unauthorized")
+		if !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Bearer") {
+			t.Errorf("%s: WWW-Authenticate is %q", o.OperationID, a.header.Get("WWW-Authenticate"))
+		}
+	}
+	if o.method == http.MethodGet && !o.streams() {
+		for _, authorization := range []string{"bearer " + c.token, "BEARER  " + c.token} { // the scheme is in any case (RFC 9110)
+			s.ask(o, row, &c, header("Authorization", authorization)).expect(t, row.owner)
+		}
+	}
+}
