@@ -254,8 +254,18 @@ func (d *dispatcher) enqueue(ctx context.Context, e *operation.Envelope) error {
 	return nil
 }
 
-// reckon compares what is thought to wait with the journal, and reads how deep the lane is.
+// reckon is compare, unless there is nothing to compare.
 func (d *dispatcher) reckon(ctx context.Context) {
+	d.mu.Lock()
+	known := len(d.sizes)
+	d.mu.Unlock()
+	if known > 0 || d.depth.added.Load() != 0 || d.depth.read.Load() != 0 {
+		d.compare(ctx)
+	}
+}
+
+// compare compares what is thought to wait with the journal, and reads how deep the lane is.
+func (d *dispatcher) compare(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	d.mu.Lock()
@@ -264,10 +274,6 @@ func (d *dispatcher) reckon(ctx context.Context) {
 		known = append(known, b)
 	}
 	d.mu.Unlock()
-	before := d.depth.added.Load()
-	if len(known) == 0 && before == 0 && d.depth.read.Load() == 0 {
-		return // idle: nothing to compare
-	}
 	waiting, total, err := d.journal.WaitingOf(ctx, d.lane, known)
 	if err != nil {
 		return

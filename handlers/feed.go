@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"guichet/api"
@@ -21,6 +22,8 @@ const (
 	heartbeat = 15 * time.Second
 	// writePatience is how long one write may take before the reader is cut off. It resumes from where it was.
 	writePatience = 10 * time.Second
+	// mostStreams bounds the streams that one session has open on one process: what waits for each of them is memory.
+	mostStreams = 20
 	// backlogPage is how many entries of the past are read at once.
 	backlogPage = 500
 )
@@ -28,6 +31,9 @@ const (
 // GetFeed opens a stream. Everything that can be refused is refused here, before the first byte.
 func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) (api.GetFeedResponseObject, error) {
 	stream := &stream{Server: s, ctx: ctx, session: *sessionOf(ctx)}
+	if s.streams.count(stream.session.ID) >= mostStreams {
+		return nil, problem.Newf(problem.TooManyRequests, "The session has %d streams open; close one.", mostStreams).After(time.Second)
+	}
 	var err error
 	if stream.topics, err = resolveTopics(&stream.session, request.Params.Topics); err != nil {
 		return nil, err
@@ -45,6 +51,26 @@ func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) 
 	}
 	stream.resume, stream.after = true, position
 	return stream, nil
+}
+
+// streamCounts counts the open streams of each session.
+type streamCounts struct {
+	mu   sync.Mutex
+	open map[id.ID]int
+}
+
+func (c *streamCounts) count(session id.ID) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open[session]
+}
+
+func (c *streamCounts) add(session id.ID, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[session] += n; c.open[session] == 0 {
+		delete(c.open, session)
+	}
 }
 
 // resolveTopics turns the topics that a client names into those of the log.
@@ -81,6 +107,8 @@ type stream struct {
 func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
 	f.w, f.control = w, http.NewResponseController(w)
 	defer func() { _ = f.control.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
+	f.streams.add(f.session.ID, 1)
+	defer f.streams.add(f.session.ID, -1)
 	live := f.Hub.Subscribe(f.topics)
 	defer live.Close()
 	header := w.Header()
@@ -118,7 +146,13 @@ func (f *stream) catchUp(until int64) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if f.after > until || f.after < start {
+	head := until
+	if f.after > until { // another process has told the reader more than this one has heard of yet, or the id is made up
+		if head, err = f.Log.Head(f.ctx); err != nil {
+			return false, err
+		}
+	}
+	if f.after > head || f.after < start {
 		if err := f.tellGap(until, start); err != nil {
 			return false, err
 		}
@@ -185,7 +219,7 @@ func (f *stream) writePending(live *feed.Subscription) (ended bool) {
 	var text []byte
 	for _, frames := range pending {
 		if frames.Position > f.after {
-			text = append(text, frames.Text...)
+			text = frames.After(text, f.after)
 			f.after = frames.Position
 			ended = ended || f.endsSession(frames.Event, frames.Data)
 		}

@@ -55,6 +55,7 @@ type intake struct {
 	submissions chan *submission
 	dispatcher  *dispatcher
 	depth       depth
+	doubtful    []journaled // batches of which it is not known whether they were written
 }
 
 // depth estimates how many operations wait in the lane: what the journal had when it was last read, and what this process knows to have changed since.
@@ -96,6 +97,7 @@ func (s *Server) submit(ctx context.Context, lane, kind string, payload any) (ac
 func (in *intake) run(ctx context.Context) {
 	dispatching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	in.dispatcher.compare(ctx) // the lane may be as full as it was when the process before this one ended
 	var dispatcher sync.WaitGroup
 	dispatcher.Go(func() { in.dispatcher.run(dispatching) })
 	for {
@@ -178,12 +180,21 @@ func (in *intake) accept(ctx context.Context, batch []*submission) {
 	if len(batch) == 0 {
 		return
 	}
+	if err := in.settleDoubts(ctx); err != nil {
+		for _, s := range batch {
+			s.answer <- accepted{err: err}
+		}
+		return
+	}
 	j := &journaling{intake: in, submissions: batch}
 	began := time.Now()
 	err := j.write(ctx)
 	j.trace(ctx, began, err)
 	if err != nil {
 		j.forgetAll()
+		if len(j.commands) > 0 {
+			in.doubtful = append(in.doubtful, journaled{operation.Batch{ID: j.commands[0].ID, Operations: len(j.commands)}, j.commands})
+		}
 		for _, s := range batch {
 			s.answer <- accepted{err: err}
 		}
@@ -196,6 +207,29 @@ func (in *intake) accept(ctx context.Context, batch []*submission) {
 		in.dispatcher.add(operation.Batch{ID: j.commands[0].ID, Operations: len(j.commands)}, j.commands)
 	}
 }
+
+// settleDoubts finds out whether batches were written whose commit was not answered, and hands those that were to the dispatcher: the next batch must not
+// overtake them.
+func (in *intake) settleDoubts(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, journalPatience)
+	defer cancel()
+	for len(in.doubtful) > 0 {
+		doubt := in.doubtful[0]
+		written, err := operation.Has(in.DB.Read(ctx), doubt.ID)
+		if err != nil {
+			return errNotJournaled.Because(err)
+		}
+		if written {
+			in.depth.added.Add(int64(doubt.Operations))
+			in.dispatcher.add(doubt.Batch, doubt.commands)
+		}
+		in.doubtful = in.doubtful[1:]
+	}
+	return nil
+}
+
+// errNotJournaled is honest: a commit may have got through though the answer to it did not.
+var errNotJournaled = problem.New(problem.Unavailable, "The journal cannot be written, or does not answer. Whether the operation was accepted is not known; with an Idempotency-Key it is safe to try again.").After(retryLater)
 
 // journaling is the writing of one batch.
 type journaling struct {
@@ -225,7 +259,7 @@ func (j *journaling) write(ctx context.Context) error {
 		slog.WarnContext(ctx, "a batch is not journaled yet", "lane", j.lane, "operations", len(j.submissions), "error", err)
 		<-time.After(journalPause)
 	}
-	return problem.New(problem.Unavailable, "The journal cannot be written; please try again.").After(retryLater).Because(lastErr)
+	return errNotJournaled.Because(lastErr)
 }
 
 // attempt writes the batch in one transaction. A database that is frozen must not hold the callers: they are told to come back.

@@ -68,8 +68,7 @@ func describe(j *journaling) []string {
 	var all []string
 	for _, a := range j.answers {
 		code := problem.Code("")
-		var p *problem.Problem
-		if errors.As(a.err, &p) {
+		if p, ok := errors.AsType[*problem.Problem](a.err); ok {
 			code = p.Code
 		}
 		all = append(all, fmt.Sprintf("%v %v %s", a.command.ID, a.replayed, code))

@@ -51,16 +51,18 @@ func withPolicy(policy string, next http.Handler) http.Handler {
 // readyPatience is how long a store may take to give a sign of life.
 const readyPatience = 2 * time.Second
 
-// ready tells the truth about both stores.
+// ready tells the truth about both stores, asked at the same time: one that does not answer must not use up the other's patience.
 func (s *Server) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), readyPatience)
 	defer cancel()
-	status, answer := http.StatusOK, map[string]string{"database": "ok", "redis": "ok"}
-	for store, ping := range map[string]func(context.Context) error{
-		"database": s.DB.Ping,
-		"redis":    func(ctx context.Context) error { return s.Redis.Ping(ctx).Err() },
-	} {
-		if err := ping(ctx); err != nil {
+	redis := make(chan error, 1)
+	go func() { redis <- s.Redis.Ping(ctx).Err() }()
+	errs := map[string]error{"database": s.DB.Ping(ctx)}
+	errs["redis"] = <-redis
+	status, answer := http.StatusOK, map[string]string{}
+	for store, err := range errs {
+		answer[store] = "ok"
+		if err != nil {
 			slog.WarnContext(ctx, "not ready", "store", store, "error", err)
 			status, answer[store] = http.StatusServiceUnavailable, "away"
 		}

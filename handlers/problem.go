@@ -25,7 +25,8 @@ func writeProblem(err error, c echo.Context) {
 		return
 	}
 	p := asProblem(err)
-	if p.Code.Status() >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	// A full lane is no fault, and refuses thousands a second.
+	if p.Code.Status() >= http.StatusInternalServerError && p.Code != problem.LaneFull && !errors.Is(err, context.Canceled) {
 		ctx := c.Request().Context()
 		// The error as text: a problem as JSON is without its cause.
 		slog.LogAttrs(ctx, slog.LevelError, "a request failed", slog.String("method", c.Request().Method), slog.String("path", c.Path()),

@@ -62,6 +62,7 @@ type Server struct {
 	document []byte // the contract as JSON
 	intakes  map[string]*intake
 	rates    *laneRates
+	streams  streamCounts
 	requests *prometheus.HistogramVec
 	echo     *echo.Echo
 	closing  chan struct{}
@@ -82,7 +83,7 @@ func NewServer(config Config) (*Server, error) {
 	}
 	s := &Server{
 		Config: config, journal: operation.NewJournal(config.DB), document: document, contract: newContract(spec),
-		intakes: map[string]*intake{}, rates: newLaneRates(), closing: make(chan struct{}), auditing: make(chan struct{}, 1),
+		intakes: map[string]*intake{}, rates: newLaneRates(), streams: streamCounts{open: map[id.ID]int{}}, closing: make(chan struct{}), auditing: make(chan struct{}, 1),
 	}
 	for _, lane := range config.Lanes {
 		s.intakes[lane] = newIntake(lane, s)
@@ -150,6 +151,14 @@ func (s *Server) routes() *echo.Echo {
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
+		if c.Request().ContentLength != 0 {
+			// The HTTP server would read what is left of a body before it sends the answer, for as long as the client likes to take.
+			c.Response().Before(func() {
+				if c.Get(bodyRead) == nil {
+					c.Response().Header().Set(echo.HeaderConnection, "close")
+				}
+			})
+		}
 		err := next(c)
 		if err != nil {
 			c.Error(err) // writes it, so that the status is known
@@ -159,9 +168,19 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			path = "none"
 		}
 		took := time.Since(began)
-		s.requests.WithLabelValues(c.Request().Method, path, statusClass(c.Response().Status)).Observe(took.Seconds())
+		s.requests.WithLabelValues(methodLabel(c.Request().Method), path, statusClass(c.Response().Status)).Observe(took.Seconds())
 		logRequest(slog.Default(), c, path, took)
 		return nil
+	}
+}
+
+// methodLabel keeps made-up methods from making series without end.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
 	}
 }
 
@@ -183,7 +202,7 @@ func (s *Server) keepTime(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return problem.New(problem.Malformed, "Lamport-Time must be a decimal from 0 to 9007199254740991.")
 		}
-		s.Clock.ReceiveClaim(stamp)
+		s.Clock.ReceiveClaim(stamp, time.Now())
 		return next(c)
 	}
 }
@@ -231,6 +250,9 @@ func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// bodyRead marks a request whose body has been read.
+const bodyRead = "body read"
+
 // hurry cuts a client off that takes too long to send its body. A server-wide ReadTimeout would end the long streams too; and a timer that
 // is nearly always stopped costs a tenth of a deadline that is set and taken away.
 func hurry(w http.ResponseWriter) (arrived func()) {
@@ -244,7 +266,8 @@ func (s *Server) authenticate(c echo.Context, o *contractOperation, call *call) 
 	if len(o.security) == 0 {
 		return nil
 	}
-	ctx := c.Request().Context()
+	ctx, cancel := context.WithTimeout(c.Request().Context(), journalPatience) // the database may be frozen
+	defer cancel()
 	var session identity.Session
 	err := identity.ErrUnauthenticated
 	scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")

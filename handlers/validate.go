@@ -93,7 +93,17 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 	if o.body == nil {
 		return nil, nil
 	}
-	return o.validateBody(c.Request())
+	r := c.Request()
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
+	}
+	r.Header.Set("Content-Type", "application/json") // as the generated layer wants it, whatever its case was
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, bodyProblem(err)
+	}
+	c.Set(bodyRead, true)
+	return o.validateBody(r, body)
 }
 
 // isText says whether path and query are UTF-8. A store would take other bytes for a fault of its own.
@@ -139,15 +149,7 @@ func present(input *openapi3filter.RequestValidationInput, p *openapi3.Parameter
 	}
 }
 
-func (o *contractOperation) validateBody(r *http.Request) ([]byte, error) {
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
-	}
-	r.Header.Set("Content-Type", "application/json") // as the generated layer wants it, whatever its case was
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, bodyProblem(err)
-	}
+func (o *contractOperation) validateBody(r *http.Request, body []byte) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	var value any

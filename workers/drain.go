@@ -18,7 +18,7 @@ const (
 
 // drainAll drains all that waits now. What is "now" is asked of the journal: the clocks that the ids were made by may be ahead of ours.
 func (x *executor) drainAll(ctx context.Context) error {
-	newest, err := operation.NewestWaiting(x.db.Read(ctx), x.lane)
+	newest, err := operation.NewestWaiting(x.db.Writer(ctx), x.lane)
 	if err != nil || newest.IsZero() {
 		return err
 	}
@@ -37,7 +37,7 @@ func (x *executor) drainLocked(ctx context.Context, included func(batch id.ID) b
 	var envelope operation.Envelope
 	var last id.ID
 	for more := true; more; {
-		batches, err := operation.Waiting(x.db.Read(ctx), x.lane, last, drainPage)
+		batches, err := operation.Waiting(x.db.Writer(ctx), x.lane, last, drainPage)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (x *executor) drainLocked(ctx context.Context, included func(batch id.ID) b
 				}
 				envelope = operation.Envelope{}
 			}
-			commands, err := operation.Commands(x.db.Read(ctx), batch)
+			commands, err := operation.Commands(x.db.Writer(ctx), batch)
 			if err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ func (x *executor) catchUp(ctx context.Context, e *operation.Envelope) error {
 		return nil
 	}
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
-		lost, err := operation.IsAnyWaiting(x.db.Read(ctx), x.lane, e.After.Base(), e.After.WithIndex(id.MaxBatch-1))
+		lost, err := operation.IsAnyWaiting(x.db.Writer(ctx), x.lane, e.After.Base(), e.After.WithIndex(id.MaxBatch-1))
 		if err == nil && lost {
 			slog.WarnContext(ctx, "an envelope came before its predecessor, which is executed first", "lane", x.lane, "envelope", e.ID(), "predecessor", e.After)
 			err = x.drainLocked(ctx, func(batch id.ID) bool { return !e.After.Less(batch.Base()) })

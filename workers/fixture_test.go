@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"guichet/models/database"
 	"guichet/models/feed"
@@ -22,7 +24,10 @@ import (
 	"guichet/models/testbed"
 )
 
-func TestMain(m *testing.M) { testbed.Main(m) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(&logging.VoidLogger{}) // servers are killed here
+	testbed.Main(m)
+}
 
 const fakeLane = "fake"
 

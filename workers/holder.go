@@ -136,12 +136,14 @@ func (h *holder) seize(ctx context.Context) (*database.DB, operation.LaneState, 
 	}
 }
 
-// drainLeft executes what has waited for long. Its age is measured from when it was first seen to wait, by this process's clock alone: the clocks that the
+// drainLeft executes what has waited for long, or, while nothing can come through the queue, all that waits. Its age is measured from when it was first seen to wait, by this process's clock alone: the clocks that the
 // ids were made by may be ahead.
-func (h *holder) drainLeft(ctx context.Context, x *executor) error {
+func (h *holder) drainLeft(ctx context.Context, x *executor, queueAway bool) error {
 	switch {
+	case queueAway:
+		return x.drainAll(ctx)
 	case h.seen.IsZero():
-		newest, err := operation.NewestWaiting(x.db.Read(ctx), h.lane)
+		newest, err := operation.NewestWaiting(x.db.Writer(ctx), h.lane)
 		h.seen, h.seenAt = newest, time.Now()
 		return err
 	case time.Since(h.seenAt) < left:
@@ -162,13 +164,15 @@ func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
 		h.lost(errFenced)
 	}
 	if !state.Paused { // before Redis is asked anything: it may be what is away
-		if err = h.drainLeft(ctx, x); errors.Is(err, errFenced) {
+		if err = h.drainLeft(ctx, x, queue.away); errors.Is(err, errFenced) {
 			h.lost(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, tendEvery)
 	defer cancel()
-	return errors.Join(err, queue.showPaused(ctx, state.Paused))
+	shown := queue.showPaused(ctx, state.Paused)
+	queue.away = shown != nil
+	return errors.Join(err, shown)
 }
 
 // queue is the lane's asynq queue as its holder consumes it.
@@ -180,6 +184,7 @@ type queue struct {
 	handler   asynq.Handler
 	wake      *waker
 	started   bool
+	away      bool // Redis did not answer when it was last asked
 }
 
 // openQueue prepares an asynq server of its own for the lane, with one handler: several queues in one server, or several handlers, would not keep order.
@@ -246,7 +251,7 @@ func (q *queue) showPaused(ctx context.Context, paused bool) error {
 type asynqLog struct{ lane string }
 
 func (l asynqLog) say(level slog.Level, args []any) {
-	slog.Log(context.Background(), level, fmt.Sprint(args...), "lane", l.lane, "from", "asynq")
+	slog.Log(context.Background(), level, "asynq says", "lane", l.lane, "message", fmt.Sprint(args...))
 }
 
 func (l asynqLog) Debug(args ...any) { l.say(slog.LevelDebug, args) }

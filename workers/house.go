@@ -25,10 +25,13 @@ func (w *Workers) keepHouse(ctx context.Context) {
 	log := feed.NewLog(w.DB)
 	for pause(ctx, houseEvery) {
 		now := time.Now()
-		err := w.DB.Write(ctx, func(tx database.Tx) error {
-			_, err := operation.ForgetAnswers(tx, now.Add(-keepAnswers))
-			return err
-		})
+		var err error
+		for deleted := int64(trimAtOnce); err == nil && deleted > 0; {
+			err = w.DB.Write(ctx, func(tx database.Tx) error {
+				deleted, err = operation.ForgetAnswers(tx, now.Add(-keepAnswers), trimAtOnce)
+				return err
+			})
+		}
 		for deleted := int64(trimAtOnce); err == nil && deleted > 0; {
 			deleted, err = log.Trim(ctx, now.Add(-keepEntries), trimAtOnce)
 		}

@@ -97,7 +97,8 @@ func (x *executor) execute(ctx context.Context, e *operation.Envelope) error {
 }
 
 func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) error {
-	news := time.AfterFunc(runningNews, func() { x.publisher.Publish(ctx, feed.Publication{Lane: x.lane, Running: batchIDs(e.Batches)}) })
+	batches := e.Batches // the timer may go off when the caller has the envelope again
+	news := time.AfterFunc(runningNews, func() { x.publisher.Publish(ctx, feed.Publication{Lane: x.lane, Running: batchIDs(batches)}) })
 	defer news.Stop()
 	failed := map[id.ID]string{}
 	rest := e
@@ -163,8 +164,11 @@ func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed ma
 func (x *executor) resolveOne(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, err error) (*operation.Envelope, error) {
 	only := e.Commands[0].ID
 	if database.IsDuplicate(err) {
-		if ended, discardErr := x.discardEnded(ctx, e); ended || discardErr != nil {
-			return nil, discardErr
+		switch ended, discardErr := x.discardEnded(ctx, e); {
+		case discardErr != nil:
+			return e, discardErr
+		case ended:
+			return nil, nil
 		}
 	}
 	if failed[only] != "" { // parking it does not work either
@@ -203,7 +207,7 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	}()
 	began := time.Now()
 	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
-	if err := x.db.Write(ctx, func(tx database.Tx) error { return work.run(tx) }); err != nil {
+	if err := x.db.Write(ctx, work.run); err != nil {
 		x.traceUndone(ctx, e, began, err)
 		return err
 	}
@@ -219,7 +223,7 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 // remaining is the envelope without what was executed already, or nil if nothing remains.
 func (x *executor) remaining(ctx context.Context, e *operation.Envelope) (*operation.Envelope, error) {
 	var rest operation.Envelope
-	tx := x.db.Read(ctx)
+	tx := x.db.Writer(ctx)
 	for _, batch := range e.Batches {
 		waiting, err := operation.IsWaiting(tx, x.lane, batch)
 		if err != nil {
@@ -237,22 +241,14 @@ func (x *executor) remaining(ctx context.Context, e *operation.Envelope) (*opera
 
 // isolate executes the envelope's commands one by one, each a batch of its own from now on, so that the one that cannot be stored harms no other.
 func (x *executor) isolate(ctx context.Context, e *operation.Envelope) error {
-	err := x.db.Write(ctx, func(tx database.Tx) error {
-		if _, err := x.checkFence(tx); err != nil {
+	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
+		err := x.split(ctx, e)
+		if err == nil {
+			break
+		}
+		if !database.IsTransient(err) || !pause(ctx, wait) {
 			return err
 		}
-		if n, err := operation.Take(tx, x.lane, e.Batches); err != nil || n != len(e.Batches) {
-			return errors.Join(err, errPartly)
-		}
-		for i := range e.Commands {
-			if err := operation.AppendBatch(tx, x.lane, operation.Batch{ID: e.Commands[i].ID, Operations: 1}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	for i := range e.Commands {
 		single := operation.Envelope{Batches: []operation.Batch{{ID: e.Commands[i].ID, Operations: 1}}, Commands: e.Commands[i : i+1]}
@@ -261,6 +257,29 @@ func (x *executor) isolate(ctx context.Context, e *operation.Envelope) error {
 		}
 	}
 	return nil
+}
+
+// split makes each command of the envelope a batch of its own. If none of the envelope's batches waits, that was done before, in a commit whose answer was lost.
+func (x *executor) split(ctx context.Context, e *operation.Envelope) error {
+	return x.db.Write(ctx, func(tx database.Tx) error {
+		if _, err := x.checkFence(tx); err != nil {
+			return err
+		}
+		switch n, err := operation.Take(tx, x.lane, e.Batches); {
+		case err != nil:
+			return err
+		case n == 0:
+			return nil
+		case n < len(e.Batches):
+			return errPartly
+		}
+		for i := range e.Commands {
+			if err := operation.AppendBatch(tx, x.lane, operation.Batch{ID: e.Commands[i].ID, Operations: 1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (x *executor) checkFence(tx database.Tx) (operation.LaneState, error) {

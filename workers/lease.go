@@ -122,7 +122,7 @@ func (l *lease) keep(ctx context.Context) error {
 		err := l.renew(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // whatever ended the renewal: we were to stop
 		case errors.Is(err, errLeaseLost):
 			return err
 		case err != nil && !away:

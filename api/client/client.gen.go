@@ -1054,7 +1054,7 @@ type ClientInterface interface {
 
 	// ReplayOperation Queue a failed operation again
 	//
-	// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id and goes to the end of its lane.
+	// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id, and with it its place before whatever still waits and was accepted after it.
 	//
 	// Corresponds with POST /v1/operations/{id}/replay (the `ReplayOperation` operationId).
 	ReplayOperation(ctx context.Context, id OperationId, params *ReplayOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1433,7 +1433,7 @@ func (c *Client) GetOperation(ctx context.Context, id OperationId, params *GetOp
 
 // ReplayOperation Queue a failed operation again
 //
-// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id and goes to the end of its lane.
+// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id, and with it its place before whatever still waits and was accepted after it.
 //
 // Corresponds with POST /v1/operations/{id}/replay (the `ReplayOperation` operationId).
 func (c *Client) ReplayOperation(ctx context.Context, id OperationId, params *ReplayOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3227,7 +3227,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReplayOperationWithResponse Queue a failed operation again
 	//
-	// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id and goes to the end of its lane.
+	// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id, and with it its place before whatever still waits and was accepted after it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4358,6 +4358,12 @@ type GetFeedResponse422Headers struct {
 	LamportTime int64
 }
 
+// GetFeedResponse429Headers the declared response headers of an HTTP 429 response for GetFeed
+type GetFeedResponse429Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
 // GetFeedResponse503Headers the declared response headers of an HTTP 503 response for GetFeed
 type GetFeedResponse503Headers struct {
 	LamportTime int64
@@ -4380,6 +4386,8 @@ type GetFeedResponse struct {
 	ApplicationproblemJSON404 *NotFound
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *TooManyRequests
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Unavailable
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
@@ -4394,6 +4402,8 @@ type GetFeedResponse struct {
 	Headers404 *GetFeedResponse404Headers
 	// Headers422 the parsed response headers for an HTTP 422 response
 	Headers422 *GetFeedResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetFeedResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *GetFeedResponse503Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
@@ -4418,6 +4428,11 @@ func (r GetFeedResponse) GetApplicationproblemJSON404() *NotFound {
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r GetFeedResponse) GetApplicationproblemJSON422() *Invalid {
 	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetFeedResponse) GetApplicationproblemJSON429() *TooManyRequests {
+	return r.ApplicationproblemJSON429
 }
 
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
@@ -6409,7 +6424,7 @@ func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, id O
 
 // ReplayOperationWithResponse Queue a failed operation again
 //
-// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id and goes to the end of its lane.
+// Admins only. Only an operation whose status is `failed` can be replayed (409 `not_replayable` otherwise). It keeps its id, and with it its place before whatever still waits and was accepted after it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7837,6 +7852,13 @@ func ParseGetFeedResponse(rsp *http.Response) (*GetFeedResponse, error) {
 		}
 		response.ApplicationproblemJSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
 		var dest Unavailable
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7911,6 +7933,23 @@ func ParseGetFeedResponse(rsp *http.Response) (*GetFeedResponse, error) {
 			headers.LamportTime = value
 		}
 		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetFeedResponse429Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetFeedResponse503Headers
 		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {

@@ -144,6 +144,13 @@ func (a *app) wake(lane string) {
 
 // run runs until ctx ends, then stops in order: no new requests, those in flight answered, envelopes in hand finished. ready is called when requests are taken.
 func (a *app) run(ctx context.Context, listen string, ready func(address string)) error {
+	var listener net.Listener
+	if listen != "" { // first, as nothing has to be stopped yet if the port is taken
+		var err error
+		if listener, err = net.Listen("tcp", listen); err != nil {
+			return err
+		}
+	}
 	// The parts outlive ctx, each until those before it have stopped.
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
@@ -167,11 +174,7 @@ func (a *app) run(ctx context.Context, listen string, ready func(address string)
 		a.serverDone.Go(func() { a.identity.Run(serving) })
 		a.serverDone.Go(func() { a.hub.Run(serving, a.published()) })
 	}
-	if listen != "" {
-		listener, err := net.Listen("tcp", listen)
-		if err != nil {
-			return err
-		}
+	if listener != nil {
 		go func() {
 			if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err

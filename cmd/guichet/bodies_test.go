@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,7 +120,7 @@ func TestPathsAndMethods(t *testing.T) {
 	}
 	for _, o := range contractOperations(t) {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
-			if has(known[o.path], method) {
+			if slices.Contains(known[o.path], method) {
 				continue
 			}
 			a := ada.do(method, o.fill(nil), nil)
@@ -136,15 +137,6 @@ func TestPathsAndMethods(t *testing.T) {
 			}
 		}
 	}
-}
-
-func has(list []string, one string) bool {
-	for _, s := range list {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 func TestLamportHeader(t *testing.T) {

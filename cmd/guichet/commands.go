@@ -23,25 +23,21 @@ func (o output) fail(err error) int {
 }
 
 func (c *serveCommand) run(ctx context.Context, s settings, out output) int {
-	return runApp(ctx, s, out, func(a *app) error {
-		return a.withAPI(ctx, c.apiSettings)
-	}, true, c.Listen, c.Demo)
+	return runApp(ctx, s, out, parts{api: &c.apiSettings, workers: true, demo: c.Demo, listen: c.Listen})
 }
 
 func (c *apiCommand) run(ctx context.Context, s settings, out output) int {
 	if s.MySQLDSN == "" {
 		return out.fail(errors.New("an API of its own needs stores that others can reach: set GUICHET_MYSQL_DSN and GUICHET_REDIS_URL, or use `guichet serve`"))
 	}
-	return runApp(ctx, s, out, func(a *app) error {
-		return a.withAPI(ctx, c.apiSettings)
-	}, false, c.Listen, false)
+	return runApp(ctx, s, out, parts{api: &c.apiSettings, listen: c.Listen})
 }
 
 func (c *workerCommand) run(ctx context.Context, s settings, out output) int {
 	if s.MySQLDSN == "" {
 		return out.fail(errors.New("a worker of its own needs stores that others can reach: set GUICHET_MYSQL_DSN and GUICHET_REDIS_URL, or use `guichet serve`"))
 	}
-	return runApp(ctx, s, out, func(*app) error { return nil }, true, c.Listen, false)
+	return runApp(ctx, s, out, parts{workers: true, listen: c.Listen})
 }
 
 // serveProfiles serves net/http/pprof, for whoever looks into why something is slow.
@@ -57,7 +53,15 @@ func serveProfiles(listen string) {
 	go func() { slog.Error("profiles are not served", "error", server.ListenAndServe()) }()
 }
 
-func runApp(ctx context.Context, s settings, out output, add func(*app) error, work bool, listen string, demo bool) int {
+// parts are what a process consists of.
+type parts struct {
+	api     *apiSettings // nil for none
+	workers bool
+	demo    bool
+	listen  string // empty for none
+}
+
+func runApp(ctx context.Context, s settings, out output, p parts) int {
 	serveProfiles(s.Pprof)
 	tracing, err := startTracing(ctx, out.stdout)
 	if err != nil {
@@ -69,35 +73,35 @@ func runApp(ctx context.Context, s settings, out output, add func(*app) error, w
 	if err != nil {
 		return out.fail(err)
 	}
-	a.tracer = tracing.tracer()
 	defer func() { _ = a.close() }()
-	if err := add(a); err != nil {
-		return out.fail(err)
+	a.tracer = tracing.tracer()
+	if p.api != nil {
+		if err := a.withAPI(ctx, *p.api); err != nil {
+			return out.fail(err)
+		}
 	}
-	if work {
+	if p.workers {
 		a.withWorkers()
 	}
-	seeded := make(chan error, 1)
-	err = a.run(ctx, listen, func(address string) {
+	err = a.run(ctx, p.listen, func(address string) {
 		slog.Info("listening", "address", address, "embedded", a.embedded, "version", version)
 		switch {
-		case demo:
-			go func() { seeded <- a.demo(ctx, address, out.stdout) }()
-		case a.server != nil:
+		case p.demo:
+			go a.runDemo(ctx, address, p.api.AdminPassword, out)
+		case p.api != nil:
 			welcome(out.stdout, address)
 		}
 	})
-	select {
-	case seedErr := <-seeded:
-		if ctx.Err() == nil {
-			err = errors.Join(err, seedErr)
-		}
-	default:
-	}
 	if err != nil {
 		return out.fail(err)
 	}
 	return 0
+}
+
+func (a *app) runDemo(ctx context.Context, address, adminPassword string, out output) {
+	if err := a.demo(ctx, address, adminPassword, out.stdout); err != nil && ctx.Err() == nil {
+		fmt.Fprintln(out.stderr, "guichet: --demo:", err)
+	}
 }
 
 func welcome(w io.Writer, address string) {
@@ -124,7 +128,8 @@ func openStoresForMigration(ctx context.Context, s settings) (*stores, error) {
 	if opened.embedded {
 		return openStores(ctx, s)
 	}
-	return opened, opened.openDatabase(database.OpenMySQL(ctx, s.MySQLDSN))
+	err := opened.openDatabase(database.OpenMySQL(ctx, s.MySQLDSN))
+	return opened, err
 }
 
 func (*auditCommand) run(ctx context.Context, s settings, out output) int {

@@ -22,11 +22,29 @@ var demoPeople = []person{
 // demoCash is what each of them is given, in minor units.
 const demoCash = 100_000
 
-// demo fills an empty store, through the API like anybody else, and prints how to go on. The admin's password is a new one at each start.
-func (a *app) demo(ctx context.Context, address string, out io.Writer) error {
-	adminPassword := strings.ToLower(rand.Text())
-	if err := a.ensureAdmin(ctx, adminPassword); err != nil {
+// demo fills an empty store, through the API like anybody else, and prints how to go on. A store that somebody else uses is left alone. The admin's password
+// is a new one at each start, unless it was set.
+func (a *app) demo(ctx context.Context, address, adminPassword string, out io.Writer) error {
+	ours, others, err := a.countDemoUsers(ctx)
+	if err != nil {
 		return err
+	}
+	if others > 0 && ours < len(demoPeople) {
+		welcome(out, address)
+		fmt.Fprintln(out, "\nThe store is in use: --demo has left it as it is.")
+		return nil
+	}
+	switch {
+	case adminPassword != "":
+		adminPassword = "the password that you have set"
+	case others > 0 && !a.embedded:
+		adminPassword = "the password that it had"
+	default:
+		adminPassword = strings.ToLower(rand.Text())
+		if err := a.ensureAdmin(ctx, adminPassword); err != nil {
+			return err
+		}
+		adminPassword += " / (until the next start)"
 	}
 	client := demoClient{base: "http://" + address + "/v1"}
 	for _, p := range demoPeople {
@@ -39,9 +57,21 @@ func (a *app) demo(ctx context.Context, address string, out io.Writer) error {
 	for _, p := range demoPeople {
 		fmt.Fprintf(out, "  %s / %s / %s\n", p.name, p.password, p.account)
 	}
-	fmt.Fprintf(out, "  admin / %s / (this password lasts until the next start)\n", adminPassword)
+	fmt.Fprintf(out, "  admin / %s\n", adminPassword)
 	fmt.Fprintf(out, "\nSign in:\n  curl -s http://%s/v1/sessions -H 'Content-Type: application/json' -d '{\"username\":\"%s\",\"password\":\"%s\"}'\n", address, demoPeople[0].name, demoPeople[0].password)
 	return nil
+}
+
+// countDemoUsers counts the users of the demonstration that are there, and those that are neither of them nor the admin.
+func (a *app) countDemoUsers(ctx context.Context) (ours, others int, err error) {
+	names := make([]string, len(demoPeople))
+	for i, p := range demoPeople {
+		names[i] = p.name
+	}
+	if ours, _, err = a.identity.CountUsers(ctx, names...); err == nil {
+		_, others, err = a.identity.CountUsers(ctx, append([]string{"admin"}, names...)...)
+	}
+	return ours, others, err
 }
 
 type demoClient struct {

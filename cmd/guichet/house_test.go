@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -115,7 +116,7 @@ func (h *house) program(ctx context.Context, args []string, extra ...string) *ex
 			command.Env = append(command.Env, assignment)
 		}
 	}
-	command.Env = append(command.Env, append(append(h.settings[:len(h.settings):len(h.settings)], extra...), beGuichet+"=1")...)
+	command.Env = append(command.Env, append(append(slices.Clip(h.settings), extra...), beGuichet+"=1")...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return command
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,10 +68,7 @@ func (s *siege) parameters(t *testing.T, o contractOperation) {
 				if text == "" || text == "." || text == ".." || strings.ContainsAny(text, "/") { // another path
 					continue
 				}
-				given := map[string]string{}
-				for name, value := range s.values {
-					given[name] = value
-				}
+				given := maps.Clone(s.values)
 				given[p.Name] = text
 				path = o.fill(given)
 			case openapi3.ParameterInQuery:

@@ -96,9 +96,16 @@ func parse(args, environment []string, stdout, stderr io.Writer) (func(context.C
 	if err := line.check(); err != nil {
 		return nil, err
 	}
+	target := parsed.Selected().Target.Addr().Interface()
+	if checked, ok := target.(interface{ check() error }); ok {
+		if err := checked.check(); err != nil {
+			return nil, err
+		}
+	}
 	out := output{stdout, stderr}
 	slog.SetDefault(slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: line.LogLevel})))
-	command, ok := parsed.Selected().Target.Addr().Interface().(interface {
+	redis.SetLogger(redisLog{})
+	command, ok := target.(interface {
 		run(context.Context, settings, output) int
 	})
 	if !ok {
@@ -126,21 +133,17 @@ func (l *commandLine) check() error {
 	if s.Pprof != "" && !isLoopback(s.Pprof) {
 		return fmt.Errorf("GUICHET_PPROF_LISTEN: profiles are served on loopback addresses only, not on %s", s.Pprof)
 	}
-	for _, a := range []apiSettings{l.Serve.apiSettings, l.API.apiSettings} {
-		if err := a.check(); err != nil {
-			return err
-		}
-	}
-	if l.Serve.Demo && !isLoopback(l.Serve.Listen) {
-		return fmt.Errorf("--demo makes users with known passwords, so it listens on loopback addresses only, not on %s", l.Serve.Listen)
-	}
 	return nil
 }
 
-func (a apiSettings) check() error {
-	if a.Listen == "" { // not the command that was chosen
-		return nil
+func (c *serveCommand) check() error {
+	if c.Demo && !isLoopback(c.Listen) {
+		return fmt.Errorf("--demo makes users with known passwords, so it listens on loopback addresses only, not on %s", c.Listen)
 	}
+	return c.apiSettings.check()
+}
+
+func (a *apiSettings) check() error {
 	if _, _, err := net.SplitHostPort(a.Listen); err != nil {
 		return fmt.Errorf("GUICHET_LISTEN: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,6 +114,14 @@ func (s *stores) startMiniredis() error {
 	})
 	s.options = &redis.UniversalOptions{Addrs: []string{server.Addr()}, Password: password, ContextTimeoutEnabled: true}
 	return nil
+}
+
+// redisLog takes what go-redis would write past our log: each failed dial, ten a second while Redis is away, which the lanes and the readiness tell too.
+type redisLog struct{}
+
+// Printf is part of go-redis's interface for loggers.
+func (redisLog) Printf(ctx context.Context, format string, args ...any) {
+	slog.DebugContext(ctx, "go-redis says", "message", fmt.Sprintf(format, args...))
 }
 
 func (s *stores) newRedis() redis.UniversalClient { return redis.NewUniversalClient(s.options) }

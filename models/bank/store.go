@@ -150,7 +150,13 @@ func (l *Ledger) Save(tx database.Tx) error {
 			postings.Add(p.Account, at, p.Sequence, e.OperationID[:], e.Part, int64(p.Amount), int64(p.BalanceAfter), p.Counterparty)
 		}
 	}
-	return errors.Join(entries.Insert(tx), postings.Insert(tx), l.saveAccounts(tx), l.saveHolds(tx))
+	// One after the other: after an error that ended the transaction, the next statement would be one of its own, and stay.
+	for _, write := range []func(database.Tx) error{entries.Insert, postings.Insert, l.saveAccounts, l.saveHolds} {
+		if err := write(tx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Ledger) saveAccounts(tx database.Tx) error {

@@ -20,6 +20,9 @@ import (
 	"gorm.io/gorm/logger"
 )
 
+// laneTimeout bounds how long a lane waits for one answer of the database. An envelope's largest statement takes a hundredth of it.
+const laneTimeout = 10 * time.Second
+
 // ErrNotMigrated says that the schema is older than the program.
 var ErrNotMigrated = errors.New("database: the schema is not up to date; run `guichet migrate`")
 
@@ -56,6 +59,8 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 	config.Params["wait_timeout"] = "5"
 	lane := config.Clone()
 	lane.Params["wait_timeout"] = "2"
+	// A connection that is cut off without a word would hang a lane for minutes, its lease renewed all the while.
+	lane.ReadTimeout, lane.WriteTimeout = laneTimeout, laneTimeout
 	pool, err := openMySQLPool(ctx, config.Clone())
 	if err != nil {
 		return nil, err

@@ -20,8 +20,13 @@ type deferred struct {
 	args []any
 }
 
-// Gorm is the gorm handle.
-func (tx Tx) Gorm() *gorm.DB { return tx.gorm }
+// Gorm is the gorm handle. What it runs would overtake what is deferred, so a deferred handle has none, and panics.
+func (tx Tx) Gorm() *gorm.DB {
+	if tx.deferred != nil {
+		panic("database: a query among deferred statements")
+	}
+	return tx.gorm
+}
 
 // Exec runs one statement and returns how many rows it matched. It goes straight to the connection that gorm holds: gorm's own builder reads the
 // text of a multi-row statement byte by byte and copies its arguments, at four times the cost.

@@ -252,7 +252,7 @@ func (h *Hub) deliverOne(e *Entry) {
 	if len(readers) == 0 {
 		return
 	}
-	frames := Frames{Position: e.Position, Event: e.Event, Data: e.Data, Text: e.Frames(nil, 0)}
+	frames := Frames{Entry: e, Text: e.Frames(nil, 0)}
 	for s := range readers {
 		if s.push(frames) {
 			h.stats.Delivered++

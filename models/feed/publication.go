@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,10 +31,20 @@ type Publication struct {
 type Publisher struct {
 	local *Hub
 	redis redis.UniversalClient
+	quiet atomic.Int64 // until when Redis is left alone, in ns since 1970
 }
 
+const (
+	// publishPatience is how long Redis may take: whoever publishes, a lane after each commit, is held up for so long at the most.
+	publishPatience = 250 * time.Millisecond
+	// publishPause is for how long Redis is left alone after a failure. What is not published meanwhile is found in the table, as what is lost always is.
+	publishPause = time.Second
+)
+
 // NewPublisher returns a publisher. Either may be nil.
-func NewPublisher(local *Hub, rdb redis.UniversalClient) *Publisher { return &Publisher{local, rdb} }
+func NewPublisher(local *Hub, rdb redis.UniversalClient) *Publisher {
+	return &Publisher{local: local, redis: rdb}
+}
 
 // Publish tells. It does not fail: whoever misses a publication finds the hole and reads the table.
 func (p *Publisher) Publish(ctx context.Context, publication Publication) {
@@ -41,12 +52,13 @@ func (p *Publisher) Publish(ctx context.Context, publication Publication) {
 		publication.Origin = p.local.self
 		p.local.Offer(publication)
 	}
-	if p.redis == nil {
+	if p.redis == nil || time.Now().UnixNano() < p.quiet.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, publishPatience)
 	defer cancel()
 	if err := p.redis.Publish(ctx, Channel, publication.encode()).Err(); err != nil {
+		p.quiet.Store(time.Now().Add(publishPause).UnixNano())
 		slog.DebugContext(ctx, "a publication was lost; readers will find it in the table", "error", err)
 	}
 }

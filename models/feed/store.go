@@ -120,7 +120,7 @@ func (l *Log) fillOperations(ctx context.Context, entries []Entry, ids []id.ID) 
 	for i := range entries {
 		if e := &entries[i]; e.Data == nil {
 			// An operation that was replayed since has a later outcome, which has an entry of its own; this one tells it a little early.
-			if o, ok := found[e.OperationID]; ok {
+			if o, ok := found[e.OperationID]; ok && o.Outcome != nil {
 				e.Data = o.AppendJSON(nil)
 			}
 		}

@@ -18,10 +18,16 @@ var (
 
 // Frames are one entry as server-sent events, encoded once for all its readers.
 type Frames struct {
-	Data     []byte
-	Position int64
-	Event    string
-	Text     []byte
+	*Entry
+	Text []byte
+}
+
+// After appends to b what of the entry comes after a position: all of it, but for who has the start of an operation already.
+func (f Frames) After(b []byte, position int64) []byte {
+	if f.Position-f.width() >= position {
+		return append(b, f.Text...)
+	}
+	return f.Entry.Frames(b, position)
 }
 
 // Subscription collects the live entries of some topics for one reader.

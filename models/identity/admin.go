@@ -93,3 +93,14 @@ func (i *Identity) endSession(tx database.Tx, user id.ID, reason string) ([]feed
 	}
 	return []feed.Entry{i.sessionEnded(user, row.id, reason, i.now())}, nil
 }
+
+// CountUsers counts the users with the given names, and all others. Names that nobody can have are not counted.
+func (i *Identity) CountUsers(ctx context.Context, names ...string) (named, others int, err error) {
+	keys := make([]string, len(names))
+	for k, name := range names {
+		if _, keys[k], err = NormalizeUsername(name); err != nil {
+			return 0, 0, err
+		}
+	}
+	return countUsers(i.db.Read(ctx), keys)
+}

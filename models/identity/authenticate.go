@@ -189,13 +189,17 @@ func (i *Identity) Run(ctx context.Context) {
 		case <-ticker.C:
 			i.keepHouse(ctx)
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			if err := i.Flush(last); err != nil {
-				slog.WarnContext(ctx, "the last uses of sessions were not written", "error", err)
-			}
+			i.flushLast(ctx)
 			return
 		}
+	}
+}
+
+func (i *Identity) flushLast(ctx context.Context) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := i.Flush(last); err != nil {
+		slog.WarnContext(ctx, "the last uses of sessions were not written", "error", err)
 	}
 }
 

@@ -230,12 +230,11 @@ func TestLockOut(t *testing.T) {
 		f.register(t, i, "grace")
 		attempt := func(password string) (left int, locked bool, err error) {
 			_, err = i.SignIn(t.Context(), "ada", password, true, nil)
-			var wrong *WrongPasswordError
-			var lock *LockedError
-			if errors.As(err, &wrong) {
+			if wrong, ok := errors.AsType[*WrongPasswordError](err); ok {
 				return wrong.AttemptsLeft, false, err
 			}
-			return -1, errors.As(err, &lock), err
+			_, locked = errors.AsType[*LockedError](err)
+			return -1, locked, err
 		}
 		expect := func(password string, wantLeft int, wantLocked bool) {
 			t.Helper()

@@ -266,3 +266,16 @@ func scanNotices(tx database.Tx, query string, args ...any) ([]Notice, error) {
 	}
 	return notices, nil
 }
+
+// countUsers counts the users with the given keys, and all others.
+func countUsers(tx database.Tx, keys []string) (named, others int, err error) {
+	args := make([]any, len(keys))
+	for i := range keys {
+		args[i] = keys[i]
+	}
+	err = tx.Gorm().Raw("SELECT COUNT(*) FROM users WHERE username_key IN "+database.Placeholders(len(args)), args...).Row().Scan(&named)
+	if err == nil {
+		err = tx.Gorm().Raw("SELECT COUNT(*) FROM users").Row().Scan(&others)
+	}
+	return named, others - named, err
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Stamp is a Lamport time, 0 to MaxStamp.
@@ -32,7 +33,10 @@ func Parse(s string) (Stamp, error) {
 func (s Stamp) String() string { return strconv.FormatInt(int64(s), 10) }
 
 // Clock is the clock of one process. The zero Clock reads 0. It is safe for concurrent use.
-type Clock struct{ now atomic.Int64 }
+type Clock struct {
+	now    atomic.Int64
+	strode atomic.Int64 // when a claim last made a stride above the horizon, in ns since 1970
+}
 
 // Now reads the clock without an event.
 func (c *Clock) Now() Stamp { return Stamp(c.now.Load()) }
@@ -52,18 +56,27 @@ func (c *Clock) Receive(s Stamp) Stamp {
 }
 
 // The stamps above horizon, a trillion, are not for others to lead a clock to: one that claimed MaxStamp would leave everybody else none that is accepted.
-// Up there a clock follows others in steps of up to stride, which covers any difference between clocks that went on by themselves.
+// Up there a clock follows others only in steps that a conversation makes, and now and then in one of up to stride, which covers clocks that went on by
+// themselves. So to use the clock up takes years.
 const (
-	horizon = MaxStamp - 1<<40
-	stride  = 1 << 20
+	horizon     = MaxStamp - 1<<40
+	step        = 64
+	stride      = 1 << 20
+	strideEvery = time.Minute
 )
 
-// ReceiveClaim is Receive for a stamp that comes from outside, and may be made up. One that would use the clock up counts as 0.
-func (c *Clock) ReceiveClaim(s Stamp) Stamp {
-	if s > horizon && s > c.Now()+stride {
+// ReceiveClaim is Receive for a stamp that comes from outside, at a time, and may be made up. One that would use the clock up counts as 0.
+func (c *Clock) ReceiveClaim(s Stamp, now time.Time) Stamp {
+	if ahead := s - c.Now(); s > horizon && ahead > step && (ahead > stride || !c.mayStride(now)) {
 		s = 0
 	}
 	return c.Receive(s)
+}
+
+// mayStride says whether the last stride is long enough ago, and if so, that this is the next.
+func (c *Clock) mayStride(now time.Time) bool {
+	last := c.strode.Load()
+	return now.UnixNano()-last >= int64(strideEvery) && c.strode.CompareAndSwap(last, now.UnixNano())
 }
 
 // Witness makes sure that the clock reads at least s, without counting an event: what a process does with what it remembers of its past.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -181,8 +182,30 @@ func TestReceiveClaim(t *testing.T) {
 	} {
 		var c Clock
 		c.Witness(tt.own)
-		if got := c.ReceiveClaim(tt.claimed); got != tt.want || c.Now() != tt.want {
+		if got := c.ReceiveClaim(tt.claimed, time.Unix(1e9, 0)); got != tt.want || c.Now() != tt.want {
 			t.Errorf("%s: at %d, %d is received as %d, want %d", tt.name, tt.own, tt.claimed, got, tt.want)
 		}
+	}
+}
+
+// Who claims and claims again gets a stride a minute out of it, and steps between.
+func TestClaimsDoNotUseTheClockUp(t *testing.T) {
+	t.Parallel()
+	var c Clock
+	c.Witness(horizon)
+	now := time.Unix(1e9, 0)
+	for range 1000 {
+		c.ReceiveClaim(c.Now()+stride, now)
+	}
+	if got, most := c.Now(), horizon+stride+1001; got > most {
+		t.Errorf("the clock was led to %d in a moment, want %d at the most", got, most)
+	}
+	before := c.Now()
+	if got := c.ReceiveClaim(before+stride, now.Add(strideEvery)); got != before+stride+1 {
+		t.Errorf("a minute later, %d is received as %d", before+stride, got)
+	}
+	before = c.Now()
+	if got := c.ReceiveClaim(before+step, now.Add(strideEvery)); got != before+step+1 {
+		t.Errorf("a step ahead, %d is received as %d", before+step, got)
 	}
 }

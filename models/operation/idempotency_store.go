@@ -69,7 +69,12 @@ func KeepAnswers(tx database.Tx, keys []Key, answers []Answer, at time.Time) err
 	return rows.Insert(tx)
 }
 
-// ForgetAnswers deletes those that were stored before the given time.
-func ForgetAnswers(tx database.Tx, before time.Time) (int64, error) {
-	return tx.Exec("DELETE FROM idempotency_keys WHERE created_at_us < ?", Micro(before))
+// ForgetAnswers deletes up to limit of those that were stored before the given time, oldest first, and says how many.
+func ForgetAnswers(tx database.Tx, before time.Time, limit int) (int64, error) {
+	var times []int64 // a deletion with a limit is not for every SQLite
+	err := tx.Gorm().Raw("SELECT created_at_us FROM idempotency_keys WHERE created_at_us < ? ORDER BY created_at_us LIMIT ?", Micro(before), limit).Scan(&times).Error
+	if err != nil || len(times) == 0 {
+		return 0, err
+	}
+	return tx.Exec("DELETE FROM idempotency_keys WHERE created_at_us <= ?", times[len(times)-1])
 }

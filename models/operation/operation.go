@@ -112,13 +112,33 @@ func DecodeEnvelope(lane string, payload []byte) (*Envelope, error) {
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("operation: decoding an envelope: %w", err)
 	}
-	if len(e.Batches) == 0 {
-		return nil, fmt.Errorf("operation: an envelope without a batch")
+	if err := e.check(); err != nil {
+		return nil, err
 	}
 	for i := range e.Commands {
 		e.Commands[i].Lane = lane
 	}
 	return &e, nil
+}
+
+// check: the commands are those of the batches, which are taken out of line when the commands are executed: one that is missing here would be lost.
+func (e *Envelope) check() error {
+	if len(e.Batches) == 0 {
+		return fmt.Errorf("operation: an envelope without a batch")
+	}
+	n := 0
+	for _, batch := range e.Batches {
+		for i := range batch.Operations {
+			if n == len(e.Commands) || e.Commands[n].ID != batch.ID.WithIndex(batch.ID.Index()+i) {
+				return fmt.Errorf("operation: an envelope without command %d of batch %s", i, batch.ID)
+			}
+			n++
+		}
+	}
+	if n < len(e.Commands) {
+		return fmt.Errorf("operation: an envelope with %d commands of no batch", len(e.Commands)-n)
+	}
+	return nil
 }
 
 // Micro is t as it is stored: microseconds since 1970; the zero time is 0.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,23 +108,33 @@ func Has(tx database.Tx, operation id.ID) (bool, error) {
 
 // WaitingOf says which of the batches still wait in a lane, and how many operations wait there altogether.
 func (j *Journal) WaitingOf(ctx context.Context, lane string, batches []id.ID) (map[id.ID]bool, int64, error) {
-	line, err := Waiting(j.db.Read(ctx), lane, id.ID{}, maxLine)
-	if err != nil {
-		return nil, 0, err
-	}
-	asked := make(map[id.ID]bool, len(batches))
-	for _, b := range batches {
-		asked[b] = true
-	}
+	tx := j.db.Read(ctx)
+	total, err := sumWaiting(tx, "lane = ?", lane)
 	waiting := make(map[id.ID]bool, len(batches))
-	var total int64
-	for _, b := range line {
-		total += int64(b.Operations)
-		if asked[b.ID] {
-			waiting[b.ID] = true
+	for chunk := range slices.Chunk(batches, askAtOnce) {
+		if err != nil {
+			break
+		}
+		args := make([]any, 0, 1+len(chunk))
+		args = append(args, lane)
+		for i := range chunk {
+			args = append(args, chunk[i][:])
+		}
+		var found []id.ID
+		err = tx.Gorm().Raw("SELECT id FROM journal_batches WHERE lane = ? AND id IN "+database.Placeholders(len(chunk)), args...).Scan(&found).Error
+		for _, b := range found {
+			waiting[b] = true
 		}
 	}
-	return waiting, total, nil
+	return waiting, total, err
+}
+
+// askAtOnce is how many batches are looked for in one query.
+const askAtOnce = 400
+
+func sumWaiting(tx database.Tx, where string, args ...any) (n int64, err error) {
+	err = tx.Gorm().Raw("SELECT COALESCE(SUM(operations), 0) FROM journal_batches WHERE "+where, args...).Row().Scan(&n)
+	return n, err
 }
 
 // Commands reads the commands of a batch from the journal, in order.
@@ -200,7 +211,7 @@ type Replayed struct {
 	Repeated bool // the key was used for the same request before: nothing was put into line again
 }
 
-// Replay takes a failed operation's outcome away and puts the operation at the end of its lane, under its own id. key may be nil.
+// Replay takes a failed operation's outcome away and puts the operation back into line, under its own id. key may be nil.
 func (j *Journal) Replay(ctx context.Context, operation id.ID, key *Key) (Replayed, error) {
 	replayed := Replayed{Batch: Batch{ID: operation, Operations: 1}}
 	err := j.db.Write(ctx, func(tx database.Tx) error {
@@ -366,12 +377,17 @@ func parseProblem(s *string) *problem.Problem {
 
 // placeInLine sets the positions of those that have no outcome: what waits in earlier batches of the lane, and earlier in their own.
 func (j *Journal) placeInLine(tx database.Tx, operations []Operation) error {
-	lines := map[string][]Batch{}
+	var waiting []*Operation
 	for i := range operations {
-		o := &operations[i]
-		if o.Outcome != nil {
-			continue
+		if operations[i].Outcome == nil {
+			waiting = append(waiting, &operations[i])
 		}
+	}
+	if len(waiting) == 1 { // a poll, of which there are many: without reading the line
+		return place(tx, waiting[0])
+	}
+	lines := map[string][]Batch{}
+	for _, o := range waiting {
 		line, read := lines[o.Lane]
 		if !read {
 			var err error
@@ -383,6 +399,19 @@ func (j *Journal) placeInLine(tx database.Tx, operations []Operation) error {
 		o.Position = ahead(line, o.ID)
 	}
 	return nil
+}
+
+// place sets one position: the sum of what is ahead of the operation's batch, and its place in that.
+func place(tx database.Tx, o *Operation) error {
+	base := o.ID.Base()
+	before, err := sumWaiting(tx, "lane = ? AND id < ?", o.Lane, base[:])
+	if err != nil {
+		return err
+	}
+	var own []Batch
+	err = tx.Gorm().Raw("SELECT id, operations FROM journal_batches WHERE lane = ? AND id >= ? AND id <= ? ORDER BY id", o.Lane, base[:], o.ID[:]).Scan(&own).Error
+	o.Position = before + ahead(own, o.ID)
+	return err
 }
 
 // maxLine bounds how much of a line is read to find a place in it. Lanes refuse commands long before they are that deep.

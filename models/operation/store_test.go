@@ -373,7 +373,7 @@ func TestIdempotencyKeys(t *testing.T) {
 			}
 		}
 		f.write(func(tx database.Tx) error {
-			n, err := ForgetAnswers(tx, at.Add(time.Microsecond))
+			n, err := ForgetAnswers(tx, at.Add(time.Microsecond), 100)
 			if n != 2 {
 				f.Errorf("forgot %d answers", n)
 			}
