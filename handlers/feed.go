@@ -106,7 +106,8 @@ type stream struct {
 // VisitGetFeedResponse writes entries until the reader leaves, falls behind, or its session ends.
 func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
 	f.w, f.control = w, http.NewResponseController(w)
-	defer func() { _ = f.control.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
+	// What the HTTP server writes at the end may not wait for the reader either.
+	defer func() { _ = f.control.SetWriteDeadline(time.Now().Add(writePatience)) }()
 	f.streams.add(f.session.ID, 1)
 	defer f.streams.add(f.session.ID, -1)
 	live := f.Hub.Subscribe(f.topics)
@@ -115,6 +116,7 @@ func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would hold entries back
+	header.Set("Connection", "close")     // its deadline is for streams
 	w.WriteHeader(http.StatusOK)
 	if f.resume {
 		ended, err := f.catchUp(live.From())

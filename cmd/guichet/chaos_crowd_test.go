@@ -68,6 +68,7 @@ type crowd struct {
 	group  sync.WaitGroup
 
 	api       atomic.Pointer[process]
+	otherAPI  atomic.Pointer[process] // if there is one, every other customer goes there
 	acked     atomic.Int64
 	refused   atomic.Int64 // 503
 	slowest   atomic.Int64 // of the answers that were waited for, in ns, since it was last set to 0
@@ -139,7 +140,11 @@ func (c *crowd) ask(p *customer, s *submission, body any, options []option) bool
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	bounded := func(r *http.Request) { *r = *r.WithContext(ctx) }
-	a, err := p.at(c.api.Load()).try(http.MethodPost, "/v1/transfers", body, append(options, bounded)...)
+	api := c.api.Load()
+	if other := c.otherAPI.Load(); other != nil && p.number%2 == 1 {
+		api = other
+	}
+	a, err := p.at(api).try(http.MethodPost, "/v1/transfers", body, append(options, bounded)...)
 	if err != nil {
 		return false // the process was killed, or is not there
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"guichet/models/testbed"
@@ -34,7 +36,9 @@ func (w *crew) tend() (ended int) {
 			continue
 		}
 		ended++
-		if status := p.state.ExitCode(); status != exitLostLane {
+		status := p.state.ExitCode()
+		foundNoStore := status == exitFault && strings.Count(p.tail(2), "\n") == 0 // it was started while one was away, and said so
+		if status != exitLostLane && !foundNoStore {
 			w.Errorf("a worker has ended: %v\n%s", p.state, p.tail(40))
 		}
 		w.workers[i] = w.start([]string{"worker"})
@@ -179,6 +183,45 @@ func TestChaosMariaDBKilled(t *testing.T) {
 		w.tend()
 	}
 	c.after(100, 200)
+	c.finish()
+	w.tend()
+	c.judge()
+}
+
+// Everything at once: two APIs, two workers, and one accident after the other, sometimes before the last one is over.
+func TestChaosEverything(t *testing.T) {
+	t.Parallel()
+	h := newPrivateHouse(t)
+	api, other, w := h.start([]string{"api"}), h.start([]string{"api"}), h.newCrew(2)
+	c := h.newCrowd(api, 17)
+	c.otherAPI.Store(other)
+	accidents := []func() error{
+		func() error { w.kill(c.random.IntN(2)); return nil },
+		func() error { c.api.Load().kill(); c.api.Store(h.start([]string{"api"})); return nil },
+		func() error { c.otherAPI.Load().kill(); c.otherAPI.Store(h.start([]string{"api"})); return nil },
+		func() error { return h.redis.Wipe(t.Context()) },
+		func() error { return errors.Join(h.redis.Kill(), h.redis.Restart(t.Context())) },
+		func() error { return errors.Join(h.mariadb.Kill(), h.mariadb.Restart(t.Context())) },
+		func() error { // a worker sleeps through what comes next
+			sleeper := w.workers[c.random.IntN(2)]
+			sleeper.signal(syscall.SIGSTOP)
+			c.after(1, 20)
+			sleeper.signal(syscall.SIGCONT)
+			return nil
+		},
+	}
+	for range rounds(t, 2) {
+		for _, n := range c.random.Perm(len(accidents)) {
+			if err := accidents[n](); err != nil {
+				t.Fatal(err)
+			}
+			w.tend()
+			if c.random.IntN(3) > 0 {
+				c.after(1, 60)
+			}
+		}
+	}
+	c.after(50, 100)
 	c.finish()
 	w.tend()
 	c.judge()
