@@ -70,9 +70,6 @@ func TestBodies(t *testing.T) {
 		"another JSON":              {`{"amount":1}`, []option{mime("application/jsonlines")}, 415, "unsupported_media_type"},
 		"a content type of nothing": {`{"amount":1}`, []option{mime(";;")}, 415, "unsupported_media_type"},
 		"compressed":                {"\x1f\x8b\x08\x00", []option{header("Content-Encoding", "gzip")}, 400, "malformed"},
-		"1 MiB and a bit":           {unread(1<<20 - 18), nil, 413, "payload_too_large"},
-		"10 MB":                     {unread(10_000_000), nil, 413, "payload_too_large"},
-		"1 MiB":                     {unread(1<<20 - 19), nil, 422, "invalid"},
 		"a large number of fields":  {`{` + strings.Repeat(`"x":1,`, 50_000) + `"amount":1}`, nil, 422, "invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,6 +80,20 @@ func TestBodies(t *testing.T) {
 			at := *ada
 			at.TB = t
 			at.post(path, c.body, c.options...).problem(t, c.status, c.code)
+		})
+	}
+	for size, status := range map[int64]int{1<<20 - 19: 422, 1<<20 - 18: 413, 10_000_000: 413, 1 << 40: 413} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			t.Parallel()
+			at := *ada
+			at.TB = t
+			eventually(t, "an answer", func() error { // a connection that is closed while one still sends may take the answer with it
+				a, err := at.try(http.MethodPost, path, unread(size))
+				if err == nil && a.status != status {
+					t.Fatalf("%d %s", a.status, a.body)
+				}
+				return err
+			})
 		})
 	}
 	for _, kind := range []string{"application/json; charset=utf-8", "APPLICATION/JSON", `application/json; charset="UTF-8"`, "application/json;"} {

@@ -60,7 +60,7 @@ func (f *feedReader) drain(stop *atomic.Bool) []feedEntry {
 	defer tick.Stop()
 	for {
 		f.mu.Lock()
-		ended, entries := f.ended, f.entries
+		ended, entries := f.ended, slices.Clone(f.entries)
 		f.mu.Unlock()
 		if ended || stop.Load() {
 			return entries

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,7 +184,7 @@ func (f *feedReader) until(wanted func(feedEntry) bool) (told []feedEntry) {
 		for f.taken < len(f.entries) {
 			f.taken++
 			if wanted(f.entries[f.taken-1]) {
-				told = f.entries[from:f.taken]
+				told = slices.Clone(f.entries[from:f.taken])
 				return true
 			}
 		}
@@ -233,7 +234,7 @@ func (f *feedReader) end() []feedEntry {
 		}
 		f.changed.Wait()
 	}
-	rest := f.entries[f.taken:]
+	rest := slices.Clone(f.entries[f.taken:])
 	f.taken = len(f.entries)
 	return rest
 }
