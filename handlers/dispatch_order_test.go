@@ -30,7 +30,7 @@ func TestEnvelopesNameTheirPredecessor(t *testing.T) {
 	expect("the first", id.ID{})
 	e := expect("the second", first)
 	d.unpack(e)
-	e = expect("the second again", first)
+	expect("the second again", first)
 	d.advanced([]id.ID{first, second})
 
 	replayed, commands := batchOf(others.Next(), id.MaxBatch)

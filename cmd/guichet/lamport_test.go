@@ -116,10 +116,7 @@ func TestLamportAcrossProcesses(t *testing.T) {
 		if next := far.post(path+"/deposits", `{"amount":1}`, wait).operation(t, http.StatusOK); next.Lamport <= o.Lamport {
 			t.Errorf("executed at %d, and after it at %d", o.Lamport, next.Lamport)
 		}
-		stamp = max(stamp, 1000)
-		if stamp > 1<<40 {
-			stamp = 1 << 40
-		}
+		stamp = min(max(stamp, 1000), 1<<40)
 	}
 }
 
