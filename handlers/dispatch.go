@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// credit is how many envelopes of one intake may be on their way in a lane. One keeps the lane busy while the next is packed; more than three only
-	// let a fast client fill the queue with small envelopes ahead of everybody else.
-	credit = 3
+	// credit is how many envelopes of one intake may be on their way in a lane: one keeps the lane busy while the next is packed. More only let a fast client
+	// fill the queue with small envelopes ahead of everybody else.
+	credit = 2
 	// reckonEvery is how often a dispatcher that has something outstanding compares it with the journal, in case the news of its end was lost.
 	reckonEvery = 500 * time.Millisecond
 	// enqueuePatience is how long an enqueue may take. Longer, and a Redis that does not answer would keep the dispatcher from seeing what the lane
@@ -48,6 +48,8 @@ type dispatcher struct {
 	signal   chan struct{}
 	progress chan struct{} // gets a value when the lane has executed something of ours
 
+	credit   int
+
 	mu          sync.Mutex
 	waiting     []journaled    // in the journal, not enqueued
 	outstanding [][]id.ID      // envelopes enqueued and not known to be executed, by their batches
@@ -58,7 +60,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(lane string, s *Server, client *asynq.Client, depth *depth) *dispatcher {
-	return &dispatcher{Server: s, lane: lane, client: client, depth: depth, signal: make(chan struct{}, 1), progress: make(chan struct{}, 1), sizes: map[id.ID]int{}, done: map[id.ID]bool{}}
+	return &dispatcher{Server: s, lane: lane, client: client, depth: depth, credit: credit, signal: make(chan struct{}, 1), progress: make(chan struct{}, 1), sizes: map[id.ID]int{}, done: map[id.ID]bool{}}
 }
 
 // queueClient is what dispatchers enqueue with.
@@ -104,11 +106,11 @@ func (d *dispatcher) advanced(batches []id.ID) {
 	}
 }
 
-// spent says whether no envelope can be enqueued before one of those on their way is executed.
-func (d *dispatcher) spent() bool {
+// busy says whether the lane has an envelope of ours in hand.
+func (d *dispatcher) busy() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.outstanding) >= credit
+	return len(d.outstanding) > 0
 }
 
 // forget is called with mu held.
@@ -153,7 +155,7 @@ func (d *dispatcher) settle() {
 		}
 		d.waiting = rest
 	}
-	if len(d.waiting) > 0 && len(d.outstanding) < credit {
+	if len(d.waiting) > 0 && len(d.outstanding) < d.credit {
 		d.poke()
 	}
 }
@@ -193,7 +195,7 @@ func (d *dispatcher) dispatch(ctx context.Context) {
 func (d *dispatcher) pack() *operation.Envelope {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.waiting) == 0 || len(d.outstanding) >= credit {
+	if len(d.waiting) == 0 || len(d.outstanding) >= d.credit {
 		return nil
 	}
 	envelope := &operation.Envelope{After: d.packed}
@@ -239,14 +241,10 @@ func (d *dispatcher) unpack(e *operation.Envelope) {
 }
 
 func (d *dispatcher) enqueue(ctx context.Context, e *operation.Envelope) error {
-	payload, err := e.Encode()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, enqueuePatience)
 	defer cancel()
-	task := asynq.NewTask(operation.TaskKind, payload)
-	_, err = d.client.EnqueueContext(ctx, task, asynq.Queue(d.lane), asynq.TaskID(e.ID().String()), asynq.MaxRetry(taskRetries), asynq.Timeout(taskTimeout))
+	task := asynq.NewTask(operation.TaskKind, e.Encode())
+	_, err := d.client.EnqueueContext(ctx, task, asynq.Queue(d.lane), asynq.TaskID(e.ID().String()), asynq.MaxRetry(taskRetries), asynq.Timeout(taskTimeout))
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) { // a conflict: an earlier attempt got through
 		return err
 	}

@@ -18,7 +18,9 @@ import (
 
 // newTestDispatcher is a dispatcher that does not run.
 func newTestDispatcher(s *Server, client *asynq.Client) *dispatcher {
-	return newDispatcher(bank.Lane, s, client, &depth{})
+	d := newDispatcher(bank.Lane, s, client, &depth{})
+	d.credit = 3 // so that there is one between the first and the last
+	return d
 }
 
 // batchOf makes a batch of n commands.
@@ -189,7 +191,7 @@ func TestDispatcherKeepsOrderAndCredit(t *testing.T) {
 				}
 			},
 			"": func(rt *rapid.T) {
-				if len(d.outstanding) > credit {
+				if len(d.outstanding) > d.credit {
 					rt.Fatalf("%d envelopes outstanding", len(d.outstanding))
 				}
 				if !slices.IsSortedFunc(d.waiting, func(a, b journaled) int { return slices.Compare(a.ID[:], b.ID[:]) }) {

@@ -20,9 +20,9 @@ const (
 	// journalPatience is how long an intake goes on trying to write a batch before it tells its callers that the store is away.
 	journalPatience = 3 * time.Second
 	journalPause    = 50 * time.Millisecond
-	// gatherPatience bounds how long a batch is kept open while the lane has no credit for it: what a client that does not wait for outcomes waits for its
-	// 202, at the most, so that hundreds of others share the commit.
-	gatherPatience = 5 * time.Millisecond
+	// gatherPatience bounds how long a batch is kept open while the lane is busy, so that hundreds share the commit. It is what is left of the time that an envelope
+	// takes when journaling and the way through the queue are taken off: longer, and the lane would wait for the batch.
+	gatherPatience = 3 * time.Millisecond
 	// backlog is how far, in operations, an intake may be ahead of its lane before it waits for it: some 100 ms of work. So clients that do not wait for
 	// outcomes are slowed down to what the lane executes, by the time that their POST takes, long before the line is full and they are refused.
 	backlog = 6 * id.MaxBatch
@@ -115,8 +115,8 @@ func (in *intake) run(ctx context.Context) {
 	}
 }
 
-// gather takes what has arrived. It waits for no more, unless the lane could not be given it anyway: then a moment longer in the door costs the operations
-// nothing, and saves a commit.
+// gather takes what has arrived. It waits for no more, unless the lane is busy: then a moment longer in the door costs the operations next to nothing, and saves
+// a commit.
 func (in *intake) gather(first *submission) []*submission {
 	batch := append(make([]*submission, 0, 32), first)
 	var moment <-chan time.Time
@@ -127,7 +127,7 @@ func (in *intake) gather(first *submission) []*submission {
 			continue
 		default:
 		}
-		if !in.dispatcher.spent() {
+		if !in.dispatcher.busy() {
 			return batch
 		}
 		if moment == nil {

@@ -30,6 +30,7 @@ func (x *executor) drainAll(ctx context.Context) error {
 func (x *executor) drain(ctx context.Context, included func(batch id.ID) bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	defer x.tellAll()
 	return x.drainLocked(ctx, included)
 }
 
@@ -48,7 +49,9 @@ func (x *executor) drainLocked(ctx context.Context, included func(batch id.ID) b
 				break
 			}
 			if len(envelope.Commands)+batch.Operations > drainPack {
-				if err := x.executeLocked(ctx, &envelope); err != nil {
+				err := x.executeLocked(ctx, &envelope)
+				x.tellAll()
+				if err != nil {
 					return err
 				}
 				envelope = operation.Envelope{}
@@ -71,7 +74,7 @@ func (x *executor) drainLocked(ctx context.Context, included func(batch id.ID) b
 // catchUp executes what an envelope must not overtake: the batches that its intake enqueued before it, should their tasks have been lost with Redis, or
 // come in another order. In the normal run of things the envelope's predecessor was the last one executed, and nothing is asked.
 func (x *executor) catchUp(ctx context.Context, e *operation.Envelope) error {
-	if e.After.IsZero() || !x.last[e.After.Node()].Less(e.After) {
+	if x.hasExecuted(e.After) {
 		return nil
 	}
 	for wait := retryFirst; ; wait = min(2*wait, retryMost) {
@@ -88,6 +91,11 @@ func (x *executor) catchUp(ctx context.Context, e *operation.Envelope) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// hasExecuted says whether the batch that an envelope comes after is known to have been executed.
+func (x *executor) hasExecuted(after id.ID) bool {
+	return after.IsZero() || !x.last[after.Node()].Less(after)
 }
 
 // noteLast remembers, for catchUp, what was executed.

@@ -187,14 +187,18 @@ type queue struct {
 	away      bool // Redis did not answer when it was last asked
 }
 
-// openQueue prepares an asynq server of its own for the lane, with one handler: several queues in one server, or several handlers, would not keep order.
+// handlers is how many envelopes a lane has in hand: one is executed, and meanwhile the next are dequeued and read, and the one before is acknowledged. The executor
+// takes them in the order in which they came.
+const handlers = 4
+
+// openQueue prepares an asynq server of its own for the lane: several queues in one server would not keep order.
 func (h *holder) openQueue(ctx context.Context, x *executor) *queue {
 	q := &queue{lane: h.lane, client: h.NewRedis(), wake: newWaker(h.lane)}
 	q.client.AddHook(q.wake)
 	h.setWaker(h.lane, q.wake)
 	q.inspector = asynq.NewInspectorFromRedisClient(q.client)
 	q.server = asynq.NewServerFromRedisClient(q.client, asynq.Config{
-		Concurrency:              1,
+		Concurrency:              handlers,
 		Queues:                   map[string]int{h.lane: 1},
 		TaskCheckInterval:        taskCheckInterval,
 		DelayedTaskCheckInterval: time.Minute, // nothing is scheduled, and nothing is retried through the queue
@@ -203,11 +207,13 @@ func (h *holder) openQueue(ctx context.Context, x *executor) *queue {
 		Logger:                   asynqLog{h.lane},
 	})
 	q.handler = asynq.HandlerFunc(func(_ context.Context, task *asynq.Task) error {
+		place := x.arrivals.arrive()
 		envelope, err := operation.DecodeEnvelope(h.lane, task.Payload())
+		place.is(envelope)
 		if err != nil {
 			return fmt.Errorf("%w: %w", err, asynq.SkipRetry) // its commands are in the journal, and will be found there
 		}
-		switch err := x.execute(ctx, envelope); {
+		switch err := x.finish(ctx, place); {
 		case errors.Is(err, errFenced):
 			h.lost(err)
 		case err != nil:

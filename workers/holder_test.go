@@ -63,11 +63,7 @@ func (h *counterHall) openRedis() redis.UniversalClient {
 // enqueue puts an envelope on the queue, as an intake does.
 func (h *counterHall) enqueue(e *operation.Envelope) {
 	h.Helper()
-	payload, err := e.Encode()
-	if err != nil {
-		h.Fatal(err)
-	}
-	if _, err := h.client.Enqueue(asynq.NewTask(operation.TaskKind, payload), asynq.Queue(fakeLane), asynq.TaskID(e.ID().String())); err != nil {
+	if _, err := h.client.Enqueue(asynq.NewTask(operation.TaskKind, e.Encode()), asynq.Queue(fakeLane), asynq.TaskID(e.ID().String())); err != nil {
 		h.Fatal(err)
 	}
 }

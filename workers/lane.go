@@ -80,20 +80,30 @@ type executor struct {
 	tracer    trace.Tracer    // nil for none
 	stopping  <-chan struct{} // closed when the process is to stop: then a paused lane is not waited for
 
+	arrivals arrivals
+
 	mu   sync.Mutex       // one envelope at a time, whether from the queue or from the journal
 	last map[uint64]id.ID // the newest batch executed of each intake, by the node of its ids; it grows by one when an API process starts
+	tell []func()         // what is to be told of what was committed
+	// flowing says that the last envelope was executed: then the next is loaded in the same breath as its claim, and for nothing should the lane be paused since.
+	flowing bool
 }
 
 // execute executes an envelope, after what it must not overtake, and returns nil when each of its operations has an outcome. It goes on trying through
 // faults of the stores, so that order holds, and returns only errFenced, errPaused when the process is to stop, or, when it ends, ctx's error: then the
 // envelope is still in the journal.
 func (x *executor) execute(ctx context.Context, e *operation.Envelope) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err := x.catchUp(ctx, e); err != nil {
-		return err
+	a := x.arrivals.arrive()
+	a.is(e)
+	return x.finish(ctx, a)
+}
+
+// tellAll tells of what was committed; it is called with mu held.
+func (x *executor) tellAll() {
+	for _, t := range x.tell {
+		t()
 	}
-	return x.executeLocked(ctx, e)
+	x.tell = nil
 }
 
 func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) error {
@@ -207,16 +217,19 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	}()
 	began := time.Now()
 	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
-	if err := x.db.Write(ctx, work.run); err != nil {
+	err = x.db.Write(ctx, work.run)
+	if x.flowing = err == nil; err != nil {
 		x.traceUndone(ctx, e, began, err)
 		return err
 	}
 	took := time.Since(began)
 	x.noteLast(e)
 	x.metrics.observe(len(work.outcomes), took)
-	x.publisher.Publish(ctx, feed.Publication{Entries: work.entries, Lane: x.lane, Batches: batchIDs(e.Batches), Ended: len(work.outcomes)})
-	x.traceExecuted(ctx, &work, began, took)
-	work.logEnded(ctx, slog.Default(), took)
+	x.tell = append(x.tell, func() {
+		x.publisher.Publish(ctx, feed.Publication{Entries: work.entries, Lane: x.lane, Batches: batchIDs(e.Batches), Ended: len(work.outcomes)})
+		x.traceExecuted(ctx, &work, began, took)
+		work.logEnded(ctx, slog.Default(), took)
+	})
 	return nil
 }
 
@@ -252,7 +265,9 @@ func (x *executor) isolate(ctx context.Context, e *operation.Envelope) error {
 	}
 	for i := range e.Commands {
 		single := operation.Envelope{Batches: []operation.Batch{{ID: e.Commands[i].ID, Operations: 1}}, Commands: e.Commands[i : i+1]}
-		if err := x.executeLocked(ctx, &single); err != nil {
+		err := x.executeLocked(ctx, &single)
+		x.tellAll()
+		if err != nil {
 			return err
 		}
 	}

@@ -26,33 +26,45 @@ type work struct {
 }
 
 func (w *work) run(tx database.Tx) error {
-	state, err := w.checkFence(tx)
+	claimed, err := operation.Claim(tx, w.lane, w.envelope.Batches)
 	if err != nil {
 		return err
 	}
-	if state.Paused {
-		return errPaused
-	}
-	switch n, err := operation.Take(tx, w.lane, w.envelope.Batches); {
-	case err != nil:
-		return err
-	case n == 0:
-		return nil // executed before: this is a redelivery
-	case n < len(w.envelope.Batches):
-		return errPartly
+	if !w.flowing { // the lane may be paused: then nothing is loaded
+		if err := tx.Flush(); err != nil {
+			return err
+		}
+		if claimed.Paused {
+			return errPaused
+		}
 	}
 	w.commands = w.envelope.Commands
 	round, err := w.counter.load(tx, w.healthy())
+	if err == nil {
+		err = tx.Flush() // there may have been nothing to load
+	}
 	if err != nil {
 		return err
 	}
-	if err := w.decideAll(round, state); err != nil {
+	switch { // what was loaded for nothing is forgotten
+	case claimed.Fence != w.fence:
+		return errFenced
+	case claimed.Paused:
+		return errPaused
+	case claimed.Taken == 0:
+		return nil // executed before: this is a redelivery
+	case claimed.Taken < len(w.envelope.Batches):
+		return errPartly
+	}
+	if err := w.decideAll(round, claimed.LaneState); err != nil {
 		return err
 	}
-	if err := tx.Deferred(func(tx database.Tx) error { return w.storeAll(tx, round) }); err != nil {
-		return err
-	}
-	return feed.Append(tx, w.entries)
+	return tx.Deferred(func(tx database.Tx) error {
+		if err := w.storeAll(tx, round); err != nil {
+			return err
+		}
+		return feed.Append(tx, w.entries)
+	})
 }
 
 func (w *work) storeAll(tx database.Tx, round round) error {

@@ -128,3 +128,28 @@ func TestLostAnswerToTheLane(t *testing.T) {
 	w.tend()
 	h.audit()
 }
+
+// A commit of the journal is not answered, and the connection stays. Nobody waits for ever, the other calls go on, and what became of the commit is found out
+// before the next batch.
+func TestSilenceAtTheCommitOfTheJournal(t *testing.T) {
+	t.Parallel()
+	h := newRealHouse(t)
+	proxy := h.throughProxy()
+	api, w := h.start([]string{"api"}), h.newCrew(1)
+	ada := api.user(t)
+	ada.deposit(1000)
+	release := make(chan struct{})
+	trap := proxy.set(&commitTrap{statement: intoJournal, hold: release, pass: true})
+	asked := time.Now()
+	a := ada.post("/v1/accounts/"+ada.account+"/withdrawals", map[string]any{"amount": 100}, wait)
+	a.problem(t, http.StatusServiceUnavailable, "unavailable")
+	t.Logf("answered after %v", time.Since(asked).Round(time.Millisecond))
+	await(t, "the commit", trap.held)
+	close(release) // MariaDB gets it now, from a connection that has been given up
+	ada.deposit(1)
+	if got := ada.balance(); got != 901 && got != 1001 {
+		t.Errorf("ada has %d", got)
+	}
+	w.tend()
+	h.audit()
+}

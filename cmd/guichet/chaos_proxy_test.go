@@ -120,28 +120,29 @@ func (c *proxied) notice(body []byte) {
 	if len(body) == 0 || body[0] != query {
 		return
 	}
-	switch text := body[1:]; {
-	case bytes.HasPrefix(text, []byte("START TRANSACTION")):
+	text := body[1:]
+	if bytes.HasPrefix(text, []byte("START TRANSACTION")) {
 		c.spoke.Reset()
-	case bytes.Equal(text, []byte("COMMIT")):
-		c.proxy.mu.Lock()
-		trap := c.proxy.trap
-		if trap == nil || !strings.Contains(c.spoke.String(), trap.statement) {
-			c.proxy.mu.Unlock()
-			return
-		}
-		c.proxy.trap = nil
-		c.proxy.mu.Unlock()
-		close(trap.held)
-		if trap.hold != nil {
-			<-trap.hold
-		}
-		c.mu.Lock()
-		c.sprung = trap
-		c.mu.Unlock()
-	default:
-		c.spoke.Write(text[:min(len(text), 200)])
 	}
+	c.spoke.Write(text)
+	if !bytes.HasSuffix(text, []byte("COMMIT")) {
+		return
+	}
+	c.proxy.mu.Lock()
+	trap := c.proxy.trap
+	if trap == nil || !strings.Contains(c.spoke.String(), trap.statement) {
+		c.proxy.mu.Unlock()
+		return
+	}
+	c.proxy.trap = nil
+	c.proxy.mu.Unlock()
+	close(trap.held)
+	if trap.hold != nil {
+		<-trap.hold
+	}
+	c.mu.Lock()
+	c.sprung = trap
+	c.mu.Unlock()
 }
 
 func (c *proxied) close() { _ = errors.Join(c.client.Close(), c.upstream.Close()) }

@@ -3,6 +3,7 @@ package bank
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"math/big"
 	"slices"
@@ -96,23 +97,20 @@ func loadAccounts(tx database.Tx, numbers []string) ([]Account, error) {
 	return queryAccounts(tx, "WHERE number IN "+database.Placeholders(len(args))+" ORDER BY number"+tx.ForUpdate(), args...)
 }
 
-func queryAccounts(tx database.Tx, where string, args ...any) ([]Account, error) {
-	rows, err := tx.Gorm().Raw("SELECT "+accountColumns+" FROM accounts "+where, args...).Rows()
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var accounts []Account
-	for rows.Next() {
-		var a Account
-		var last, opened int64
-		if err := rows.Scan(&a.Number, &a.UserID, &a.Balance, &a.Held, &a.Postings, &last, &a.Lamport, &a.Opened, &opened); err != nil {
-			return nil, err
+func queryAccounts(tx database.Tx, where string, args ...any) (accounts []Account, err error) {
+	err = tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			var a Account
+			var last, opened int64
+			if err := rows.Scan(&a.Number, &a.UserID, &a.Balance, &a.Held, &a.Postings, &last, &a.Lamport, &a.Opened, &opened); err != nil {
+				return err
+			}
+			a.LastPosting, a.OpenedAt = operation.FromMicro(last), operation.FromMicro(opened)
+			accounts = append(accounts, a)
 		}
-		a.LastPosting, a.OpenedAt = operation.FromMicro(last), operation.FromMicro(opened)
-		accounts = append(accounts, a)
-	}
-	return accounts, rows.Err()
+		return rows.Err()
+	}, "SELECT "+accountColumns+" FROM accounts "+where, args...)
+	return accounts, err
 }
 
 func loadHolds(tx database.Tx, ids []id.ID) ([]Hold, error) {

@@ -20,8 +20,9 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// laneTimeout bounds how long a lane waits for one answer of the database. An envelope's largest statement takes a hundredth of it.
-const laneTimeout = 10 * time.Second
+// answerTimeout bounds how long a transaction waits for one answer of the database. An envelope's largest statement takes a hundredth of it. A deadline
+// of the context does not do: a commit has none.
+const answerTimeout = 10 * time.Second
 
 // ErrNotMigrated says that the schema is older than the program.
 var ErrNotMigrated = errors.New("database: the schema is not up to date; run `guichet migrate`")
@@ -57,18 +58,25 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 	// A process that is frozen, or cut off, keeps its row locks until the server drops its connection. A holder's goes after 2 s, so that a standby need
 	// not wait longer; the others', which may have the rows of a lane or of the feed's head, after 5 s instead of the 8 hours that are the default.
 	config.Params["wait_timeout"] = "5"
-	lane := config.Clone()
+	writing := config.Clone()
+	// A connection that is cut off without a word would hang an intake, or a lane with its lease renewed all the while, for minutes.
+	writing.ReadTimeout, writing.WriteTimeout = answerTimeout, answerTimeout
+	lane := writing.Clone()
 	lane.Params["wait_timeout"] = "2"
-	// A connection that is cut off without a word would hang a lane for minutes, its lease renewed all the while.
-	lane.ReadTimeout, lane.WriteTimeout = laneTimeout, laneTimeout
-	pool, err := openMySQLPool(ctx, config.Clone())
+	read, err := openMySQLPool(ctx, config) // where an audit may ask for what takes its time
 	if err != nil {
 		return nil, err
 	}
-	pool.sql().SetMaxOpenConns(64)
-	pool.sql().SetMaxIdleConns(64)
-	pool.sql().SetConnMaxIdleTime(2 * time.Second) // well before the server would
-	return &DB{dialect: "mysql", read: pool.gorm, write: pool.gorm, openLane: func() (*gorm.DB, error) {
+	write, err := openMySQLPool(ctx, writing)
+	if err != nil {
+		return nil, errors.Join(err, read.sql().Close())
+	}
+	for _, p := range []pool{read, write} {
+		p.sql().SetMaxOpenConns(32)
+		p.sql().SetMaxIdleConns(32)
+		p.sql().SetConnMaxIdleTime(2 * time.Second) // well before the server would
+	}
+	return &DB{dialect: "mysql", read: read.gorm, write: write.gorm, openLane: func() (*gorm.DB, error) {
 		lanePool, err := openMySQLPool(ctx, lane)
 		if err != nil {
 			return nil, err
@@ -222,7 +230,11 @@ func (db *DB) Writer(ctx context.Context) Tx {
 
 // Write runs fn in a read-committed transaction and commits it if fn returns nil. A panic in fn rolls back and goes on.
 func (db *DB) Write(ctx context.Context, fn func(tx Tx) error) error {
-	return db.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error { return fn(Tx{gorm: tx, dialect: db.dialect}) })
+	handle := db.write.WithContext(ctx)
+	if db.Embedded() {
+		return handle.Transaction(func(tx *gorm.DB) error { return fn(Tx{gorm: tx, dialect: db.dialect}) })
+	}
+	return handle.Connection(func(conn *gorm.DB) error { return transact(ctx, conn, db.dialect, fn) })
 }
 
 // Snapshot runs fn in a read-only transaction that sees the store as it was at one moment.

@@ -51,13 +51,13 @@ func TestMySQLConnections(t *testing.T) {
 			if charset := variable(tx, "character_set_client"); charset != "utf8mb4" {
 				t.Errorf("%s: text is sent as %s", name, charset)
 			}
-			if wait := variable(tx, "wait_timeout"); (wait == "2") != (name == "lane") {
-				t.Errorf("%s: an idle connection is dropped after %s s", name, wait)
+			if wait, want := variable(tx, "wait_timeout"), map[string]string{"pool": "5", "lane": "2"}[name]; wait != want {
+				t.Errorf("%s: an idle connection is dropped after %s s, want %s", name, wait, want)
 			}
 			return nil
 		}))
 	}
-	if db.Embedded() || len(db.Pools()) != 1 {
+	if db.Embedded() || len(db.Pools()) != 2 {
 		t.Errorf("embedded: %t, pools: %v", db.Embedded(), db.Pools())
 	}
 }

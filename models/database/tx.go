@@ -1,6 +1,8 @@
 package database
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,59 +11,85 @@ import (
 
 // Tx is a handle that statements run through: a transaction, or the plain pool for reads. Only stores look inside.
 type Tx struct {
-	gorm     *gorm.DB
-	dialect  string
-	deferred *deferred // nil: statements run at once
+	gorm    *gorm.DB
+	dialect string
+	pending *pending // nil where statements are never held back: outside of transactions, and on SQLite, to which there is no way to go
 }
 
-// deferred is statements that have not been sent yet.
-type deferred struct {
-	sql  strings.Builder
-	args []any
-}
-
-// Gorm is the gorm handle. What it runs would overtake what is deferred, so a deferred handle has none, and panics.
+// Gorm is the gorm handle. What it runs would overtake what is being collected, so while Deferred collects there is none, and it panics.
 func (tx Tx) Gorm() *gorm.DB {
-	if tx.deferred != nil {
+	if tx.pending == nil {
+		return tx.gorm
+	}
+	if tx.pending.collecting > 0 {
 		panic("database: a query among deferred statements")
+	}
+	if err := tx.Flush(); err != nil {
+		failed := tx.gorm.Session(&gorm.Session{})
+		_ = failed.AddError(err)
+		return failed
 	}
 	return tx.gorm
 }
 
 // Exec runs one statement and returns how many rows it matched. It goes straight to the connection that gorm holds: gorm's own builder reads the
 // text of a multi-row statement byte by byte and copies its arguments, at four times the cost.
-func (tx Tx) Exec(sql string, args ...any) (int64, error) {
-	if d := tx.deferred; d != nil {
-		if d.sql.Len() > 0 {
-			d.sql.WriteByte(';')
-		}
-		d.sql.WriteString(sql)
-		d.args = append(d.args, args...)
+func (tx Tx) Exec(statement string, args ...any) (int64, error) {
+	if tx.pending == nil {
+		return tx.exec(statement, args)
+	}
+	tx.pending.add(statement, args)
+	if tx.pending.collecting > 0 {
 		return 0, nil
 	}
-	statement := tx.gorm.Statement
-	result, err := statement.ConnPool.ExecContext(statement.Context, sql, args...)
+	return tx.send()
+}
+
+func (tx Tx) exec(statement string, args []any) (int64, error) {
+	handle := tx.gorm.Statement
+	result, err := handle.ConnPool.ExecContext(handle.Context, statement, args...)
 	if err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	return result.RowsAffected() // of the last statement
 }
 
-// Deferred runs fn with a handle whose Exec only collects, and then sends what was collected in one go: each round trip that a transaction saves is
-// time that its locks are held, and two processes woken up. Errors come at the end; counts of rows do not come at all. SQLite, to which there is
-// no way to go, runs each statement at once.
-func (tx Tx) Deferred(fn func(tx Tx) error) error {
-	if tx.dialect == "sqlite3" {
-		return fn(tx)
+// Query runs one query and has scan read its rows.
+func (tx Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error {
+	if tx.pending == nil {
+		return tx.query([]func(*sql.Rows) error{scan}, query, args)
 	}
-	later := tx
-	later.deferred = &deferred{}
-	if err := fn(later); err != nil || later.deferred.sql.Len() == 0 {
+	tx.pending.add(query, args)
+	tx.pending.answers = append(tx.pending.answers, scan)
+	if tx.pending.collecting > 0 {
+		return nil
+	}
+	return tx.Flush()
+}
+
+// query runs statements of which as many are queries as there are scans.
+func (tx Tx) query(scans []func(*sql.Rows) error, text string, args []any) (err error) {
+	handle := tx.gorm.Statement
+	rows, err := handle.ConnPool.QueryContext(handle.Context, text, args...)
+	if err != nil {
 		return err
 	}
-	_, err := tx.Exec(later.deferred.sql.String(), later.deferred.args...)
-	return err
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for i, scan := range scans {
+		if i > 0 && !rows.NextResultSet() {
+			break
+		}
+		if err := scan(rows); err != nil {
+			return errors.Join(err, rows.Err())
+		}
+	}
+	for rows.NextResultSet() { // what comes after the last query; should it fail, Err says so
+	}
+	return rows.Err()
 }
+
+// Embedded says whether the store is the SQLite file.
+func (tx Tx) Embedded() bool { return tx.dialect == "sqlite3" }
 
 // ForUpdate is the suffix that locks the selected rows. SQLite accepts none and needs none: it has one writer.
 func (tx Tx) ForUpdate() string {
@@ -87,6 +115,7 @@ func (tx Tx) mostVariables() int {
 type Rows struct {
 	Table   string
 	Columns []string
+	First   string // the expression that a row's first value goes into, with one ?; empty for the value itself
 	args    []any
 }
 
@@ -121,6 +150,7 @@ func (r *Rows) Upsert(tx Tx, key []string, update []string) error {
 }
 
 func (r *Rows) run(tx Tx, suffix string) error {
+	r.omitNull()
 	width := len(r.Columns)
 	for rest := r.args; len(rest) > 0; {
 		n := min(len(rest)/width, tx.mostVariables()/width)
@@ -132,8 +162,38 @@ func (r *Rows) run(tx Tx, suffix string) error {
 	return nil
 }
 
+// omitNull leaves out the columns that are NULL in every row, which is what they are anyway: reading statements is a third of what the database does.
+func (r *Rows) omitNull() {
+	width := len(r.Columns)
+	var keep []int
+	for column := range width {
+		for at := column; at < len(r.args); at += width {
+			if r.args[at] != nil {
+				keep = append(keep, column)
+				break
+			}
+		}
+	}
+	if len(keep) == width || len(keep) == 0 {
+		return
+	}
+	columns, args := make([]string, len(keep)), make([]any, 0, len(r.args)/width*len(keep))
+	for i, column := range keep {
+		columns[i] = r.Columns[column]
+	}
+	for row := 0; row < len(r.args); row += width {
+		for _, column := range keep {
+			args = append(args, r.args[row+column])
+		}
+	}
+	r.Columns, r.args = columns, args
+}
+
 func (r *Rows) statement(rows int, suffix string) string {
 	row := Placeholders(len(r.Columns))
+	if r.First != "" {
+		row = "(" + r.First + strings.TrimPrefix(row, "( ?")
+	}
 	var sql strings.Builder
 	sql.Grow(64 + rows*(len(row)+1))
 	fmt.Fprintf(&sql, "INSERT INTO %s (%s) VALUES ", r.Table, strings.Join(r.Columns, ","))

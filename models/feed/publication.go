@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"guichet/models/id"
 	"guichet/models/lamport"
+	"guichet/models/packed"
 )
 
 // Channel is the Redis pub/sub channel of publications.
@@ -63,8 +63,6 @@ func (p *Publisher) Publish(ctx context.Context, publication Publication) {
 	}
 }
 
-// The encoding is length-prefixed fields: results pass through as they are, where JSON in JSON would be scanned twice more.
-
 func (p *Publication) encode() []byte {
 	size := 64 + 16*(len(p.Batches)+len(p.Running))
 	for i := range p.Entries {
@@ -72,107 +70,41 @@ func (p *Publication) encode() []byte {
 	}
 	b := make([]byte, 0, size)
 	b = append(b, p.Origin[:]...)
-	b = appendBytes(b, p.Lane)
-	b = appendIDs(b, p.Batches)
-	b = appendIDs(b, p.Running)
+	b = packed.AppendBytes(b, p.Lane)
+	b = packed.AppendIDs(b, p.Batches)
+	b = packed.AppendIDs(b, p.Running)
 	b = binary.AppendUvarint(b, uint64(p.Ended))
 	b = binary.AppendUvarint(b, uint64(len(p.Entries)))
 	for i := range p.Entries {
 		e := &p.Entries[i]
 		b = binary.AppendUvarint(b, uint64(e.Position))
-		b = appendBytes(b, e.Topic)
-		b = appendBytes(b, e.Event)
+		b = packed.AppendBytes(b, e.Topic)
+		b = packed.AppendBytes(b, e.Event)
 		b = binary.AppendVarint(b, e.At.UnixMicro())
 		b = binary.AppendUvarint(b, uint64(e.Lamport))
 		b = append(b, e.OperationID[:]...)
-		b = appendBytes(b, string(e.Data))
+		b = packed.AppendBytes(b, string(e.Data))
 	}
 	return b
 }
-
-func appendBytes(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
-
-func appendIDs(b []byte, ids []id.ID) []byte {
-	b = binary.AppendUvarint(b, uint64(len(ids)))
-	for i := range ids {
-		b = append(b, ids[i][:]...)
-	}
-	return b
-}
-
-var errTruncated = errors.New("feed: a truncated publication")
 
 func decodePublication(b []byte) (p Publication, err error) {
-	d := decoder{rest: b}
-	copy(p.Origin[:], d.take(16))
-	p.Lane = string(d.bytes())
-	p.Batches = d.ids()
-	p.Running = d.ids()
-	p.Ended = int(d.uvarint())
-	count := d.uvarint()
-	if count > uint64(len(b)) {
-		return p, errTruncated
-	}
-	p.Entries = make([]Entry, count)
+	d := packed.Reader{Rest: b}
+	copy(p.Origin[:], d.Take(16))
+	p.Lane = string(d.Bytes())
+	p.Batches = d.IDs()
+	p.Running = d.IDs()
+	p.Ended = int(d.Uvarint())
+	p.Entries = make([]Entry, d.Count())
 	for i := range p.Entries {
 		e := &p.Entries[i]
-		e.Position = int64(d.uvarint())
-		e.Topic = string(d.bytes())
-		e.Event = string(d.bytes())
-		e.At = time.UnixMicro(d.varint()).UTC()
-		e.Lamport = lamport.Stamp(d.uvarint())
-		copy(e.OperationID[:], d.take(16))
-		e.Data = d.bytes()
+		e.Position = int64(d.Uvarint())
+		e.Topic = string(d.Bytes())
+		e.Event = string(d.Bytes())
+		e.At = time.UnixMicro(d.Varint()).UTC()
+		e.Lamport = lamport.Stamp(d.Uvarint())
+		copy(e.OperationID[:], d.Take(16))
+		e.Data = d.Bytes()
 	}
-	if d.failed {
-		return p, errTruncated
-	}
-	return p, nil
-}
-
-type decoder struct {
-	rest   []byte
-	failed bool
-}
-
-func (d *decoder) take(n uint64) []byte {
-	if n > uint64(len(d.rest)) {
-		d.failed, d.rest = true, nil
-		return nil
-	}
-	taken := d.rest[:n:n]
-	d.rest = d.rest[n:]
-	return taken
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.rest)
-	d.take(uint64(max(n, 0)))
-	d.failed = d.failed || n <= 0
-	return v
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.rest)
-	d.take(uint64(max(n, 0)))
-	d.failed = d.failed || n <= 0
-	return v
-}
-
-func (d *decoder) bytes() []byte { return d.take(d.uvarint()) }
-
-func (d *decoder) ids() []id.ID {
-	n := d.uvarint()
-	if n > uint64(len(d.rest)) {
-		d.failed = true
-		return nil
-	}
-	ids := make([]id.ID, n)
-	for i := range ids {
-		copy(ids[i][:], d.take(16))
-	}
-	return ids
+	return p, d.Err()
 }

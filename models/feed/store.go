@@ -2,7 +2,9 @@ package feed
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"guichet/models/database"
@@ -21,7 +23,7 @@ type Log struct {
 func NewLog(db *database.DB) *Log { return &Log{db, operation.NewJournal(db)} }
 
 // Append gives the entries their positions and stores them. It locks the head, which all who add entries share, until the transaction ends:
-// call it last, and commit.
+// call it last, and commit. The entries know their positions when tx has run what it defers.
 func Append(tx database.Tx, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -30,28 +32,59 @@ func Append(tx database.Tx, entries []Entry) error {
 	for i := range entries {
 		width += entries[i].width()
 	}
-	if _, err := tx.Exec("UPDATE feed_head SET position = position + ? WHERE id = 1", width); err != nil {
-		return err
-	}
-	position, err := head(tx)
-	if err != nil {
-		return err
-	}
-	position -= width
+	return tx.Deferred(func(tx database.Tx) error { return appendIn(tx, entries, width) })
+}
+
+func appendIn(tx database.Tx, entries []Entry, width int64) error {
 	rows := database.Rows{Table: "feed_entries", Columns: []string{"position", "topic", "event", "at_us", "lamport", "operation_id", "data"}}
+	numbered := func(rows *sql.Rows) error { return number(entries, width, rows) }
+	if tx.Embedded() {
+		if err := tx.Query(numbered, "UPDATE feed_head SET position = position + ? WHERE id = 1 RETURNING position", width); err != nil {
+			return err
+		}
+	} else { // the positions are computed where the head is, so that nobody has to ask for it while it is locked
+		if _, err := tx.Exec("UPDATE feed_head SET position = LAST_INSERT_ID(position + ?) WHERE id = 1", width); err != nil {
+			return err
+		}
+		rows.First = "LAST_INSERT_ID() - ?"
+	}
+	left := width
 	for i := range entries {
 		e := &entries[i]
-		position += e.width()
-		e.Position = position
+		left -= e.width()
+		position := e.Position
+		if rows.First != "" {
+			position = left
+		}
 		var operationID, data any
 		if e.Event == OperationFinished {
 			operationID = e.OperationID[:] // the journal has the data
 		} else {
 			data = string(e.Data)
 		}
-		rows.Add(e.Position, e.Topic, e.Event, e.At.UnixMicro(), int64(e.Lamport), operationID, data)
+		rows.Add(position, e.Topic, e.Event, e.At.UnixMicro(), int64(e.Lamport), operationID, data)
 	}
-	return rows.Insert(tx)
+	if err := rows.Insert(tx); err != nil || tx.Embedded() {
+		return err
+	}
+	return tx.Query(numbered, "SELECT LAST_INSERT_ID()")
+}
+
+// number gives the entries the positions up to the head.
+func number(entries []Entry, width int64, rows *sql.Rows) error {
+	if !rows.Next() {
+		return errors.Join(errors.New("feed: there is no head"), rows.Err())
+	}
+	var position int64
+	if err := rows.Scan(&position); err != nil {
+		return err
+	}
+	position -= width
+	for i := range entries {
+		position += entries[i].width()
+		entries[i].Position = position
+	}
+	return nil
 }
 
 func head(tx database.Tx) (position int64, err error) {

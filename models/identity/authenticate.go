@@ -62,8 +62,13 @@ func (i *Identity) Touch(ctx context.Context, session Session) error {
 	return nil
 }
 
+// readPatience is how long a session may take to be read: the store may be frozen.
+const readPatience = 3 * time.Second
+
 // readSession makes a copy of a session that is used now.
 func (i *Identity) readSession(ctx context.Context, now time.Time, find func(tx database.Tx) (Session, time.Time, bool, error)) (*sessionCopy, error) {
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
 	session, stored, found, err := find(i.db.Read(ctx))
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,15 +156,20 @@ func TestEnvelope(t *testing.T) {
 	e.Commands[0].Traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	for _, after := range []id.ID{{}, g.Next()} {
 		e.After = after
-		payload, err := e.Encode()
-		must(t, err)
+		payload := e.Encode()
 		got, err := DecodeEnvelope("exchange-1", payload)
 		must(t, err)
 		if !reflect.DeepEqual(*got, e) || got.ID() != e.Batches[0].ID {
 			t.Errorf("sent     %+v\nreceived %+v", e, got)
 		}
 	}
-	for _, payload := range []string{"", "{", "null", "{}", `{"batches":[]}`, `{"batches":[{"id":"x"}]}`, `[]`} {
+	whole := e.Encode()
+	for n := range whole {
+		if got, err := DecodeEnvelope(lane, whole[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are read as %+v", n, len(whole), got)
+		}
+	}
+	for _, payload := range []string{"{}", "\x02" + string(whole[1:]), "\x01" + strings.Repeat("\xff", 40)} {
 		if got, err := DecodeEnvelope(lane, []byte(payload)); err == nil {
 			t.Errorf("DecodeEnvelope(%q) = %+v", payload, got)
 		}

@@ -2,6 +2,7 @@ package operation
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"slices"
 
@@ -52,6 +53,44 @@ func SeizeLane(ctx context.Context, db *database.DB, name, holder string) (LaneS
 // LockLane reads the lane's row and locks it until the end of the transaction.
 func LockLane(tx database.Tx, name string) (LaneState, error) {
 	return oneLane(tx, " WHERE name = ?"+tx.ForUpdate(), name)
+}
+
+// Claimed is what Claim found, once it has been sent.
+type Claimed struct {
+	LaneState
+	Taken int // how many of the batches were waiting, and are not any more
+}
+
+// Claim locks the lane's row and takes batches from what is waiting. It is sent with the transaction's next query, so that the lane need not go to the
+// store once more: what it found is known after that.
+func Claim(tx database.Tx, name string, batches []Batch) (*Claimed, error) {
+	var claimed Claimed
+	return &claimed, tx.Deferred(func(tx database.Tx) error {
+		if err := tx.Query(claimed.scan, selectLane+" WHERE name = ?"+tx.ForUpdate(), name); err != nil {
+			return err
+		}
+		statement, args := takeStatement(name, batches)
+		if _, err := tx.Exec(statement, args...); err != nil {
+			return err
+		}
+		count := "SELECT ROW_COUNT()"
+		if tx.Embedded() {
+			count = "SELECT changes()"
+		}
+		return tx.Query(func(rows *sql.Rows) error {
+			if !rows.Next() {
+				return rows.Err()
+			}
+			return rows.Scan(&claimed.Taken)
+		}, count)
+	})
+}
+
+func (s *LaneState) scan(rows *sql.Rows) error {
+	if !rows.Next() {
+		return errors.Join(ErrUnknownLane, rows.Err())
+	}
+	return rows.Scan(&s.Name, &s.Fence, &s.Holder, &s.Paused, &s.Sequence, &s.Lamport)
 }
 
 // LockLanes reads the rows of all lanes, by name, and locks them until the end of the transaction: it waits for what each lane is executing.

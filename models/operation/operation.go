@@ -11,7 +11,6 @@ package operation
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"guichet/models/id"
@@ -36,14 +35,14 @@ func (s Status) Ended() bool { return s == Succeeded || s == Rejected || s == Fa
 
 // Command is what was accepted: a row of the journal, and what travels in an envelope.
 type Command struct {
-	ID          id.ID           `json:"id"`
-	UserID      id.ID           `json:"user_id"`
-	Lane        string          `json:"-"`
-	Kind        string          `json:"kind"`
-	Payload     json.RawMessage `json:"payload"`
-	Lamport     lamport.Stamp   `json:"lamport"`      // of its acceptance
-	SubmittedAt time.Time       `json:"submitted_at"` // to the microsecond
-	Traceparent string          `json:"traceparent,omitempty"`
+	ID          id.ID
+	UserID      id.ID
+	Lane        string
+	Kind        string
+	Payload     json.RawMessage
+	Lamport     lamport.Stamp // of its acceptance
+	SubmittedAt time.Time     // to the microsecond
+	Traceparent string
 }
 
 // Outcome is what became of a command.
@@ -80,15 +79,15 @@ func (o *Operation) Status() Status {
 
 // Batch names the operations ID+0 … ID+Operations−1, which one intake wrote in one insert.
 type Batch struct {
-	ID         id.ID `json:"id"`
-	Operations int   `json:"operations"`
+	ID         id.ID
+	Operations int
 }
 
 // Envelope is one task of the queue: batches of the journal with their commands, to be executed in this order in one transaction.
 type Envelope struct {
-	After    id.ID     `json:"after,omitzero"` // the batch that its intake enqueued before these, which they must not overtake; zero for none
-	Batches  []Batch   `json:"batches"`
-	Commands []Command `json:"commands"`
+	After    id.ID // the batch that its intake enqueued before these, which they must not overtake; zero for none
+	Batches  []Batch
+	Commands []Command
 }
 
 // TaskKind is the type name of the tasks that carry envelopes.
@@ -101,44 +100,6 @@ func (e *Envelope) ID() id.ID { return e.Batches[0].ID }
 func (e *Envelope) Add(batch Batch, commands []Command) {
 	e.Batches = append(e.Batches, batch)
 	e.Commands = append(e.Commands, commands...)
-}
-
-// Encode writes the payload of the task.
-func (e *Envelope) Encode() ([]byte, error) { return json.Marshal(e) }
-
-// DecodeEnvelope reads the payload of a task of the named lane.
-func DecodeEnvelope(lane string, payload []byte) (*Envelope, error) {
-	var e Envelope
-	if err := json.Unmarshal(payload, &e); err != nil {
-		return nil, fmt.Errorf("operation: decoding an envelope: %w", err)
-	}
-	if err := e.check(); err != nil {
-		return nil, err
-	}
-	for i := range e.Commands {
-		e.Commands[i].Lane = lane
-	}
-	return &e, nil
-}
-
-// check: the commands are those of the batches, which are taken out of line when the commands are executed: one that is missing here would be lost.
-func (e *Envelope) check() error {
-	if len(e.Batches) == 0 {
-		return fmt.Errorf("operation: an envelope without a batch")
-	}
-	n := 0
-	for _, batch := range e.Batches {
-		for i := range batch.Operations {
-			if n == len(e.Commands) || e.Commands[n].ID != batch.ID.WithIndex(batch.ID.Index()+i) {
-				return fmt.Errorf("operation: an envelope without command %d of batch %s", i, batch.ID)
-			}
-			n++
-		}
-	}
-	if n < len(e.Commands) {
-		return fmt.Errorf("operation: an envelope with %d commands of no batch", len(e.Commands)-n)
-	}
-	return nil
 }
 
 // Micro is t as it is stored: microseconds since 1970; the zero time is 0.

@@ -51,7 +51,13 @@ func AppendBatch(tx database.Tx, lane string, batch Batch) error {
 // twice: a batch that is not waiting any more has been executed. A part of a batch, which waits under the same id when its first operation is replayed or
 // executed by itself, is another batch: so the size counts.
 func Take(tx database.Tx, lane string, batches []Batch) (int, error) {
-	args := make([]any, 1, 1+3*len(batches))
+	statement, args := takeStatement(lane, batches)
+	n, err := tx.Exec(statement, args...)
+	return int(n), err
+}
+
+func takeStatement(lane string, batches []Batch) (statement string, args []any) {
+	args = make([]any, 1, 1+3*len(batches))
 	args[0] = lane
 	for i := range batches {
 		args = append(args, batches[i].ID[:])
@@ -60,9 +66,8 @@ func Take(tx database.Tx, lane string, batches []Batch) (int, error) {
 		args = append(args, batches[i].ID[:], batches[i].Operations)
 	}
 	// The list of ids is what the stores find the rows by.
-	n, err := tx.Exec("DELETE FROM journal_batches WHERE lane = ? AND id IN "+database.Placeholders(len(batches))+
-		" AND (id = ? AND operations = ?"+strings.Repeat(" OR id = ? AND operations = ?", len(batches)-1)+")", args...)
-	return int(n), err
+	return "DELETE FROM journal_batches WHERE lane = ? AND id IN " + database.Placeholders(len(batches)) +
+		" AND (id = ? AND operations = ?" + strings.Repeat(" OR id = ? AND operations = ?", len(batches)-1) + ")", args
 }
 
 // IsWaiting says whether the batch still waits.
