@@ -48,7 +48,7 @@ type dispatcher struct {
 	signal   chan struct{}
 	progress chan struct{} // gets a value when the lane has executed something of ours
 
-	credit   int
+	credit int
 
 	mu          sync.Mutex
 	waiting     []journaled    // in the journal, not enqueued

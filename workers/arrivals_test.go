@@ -27,13 +27,13 @@ func TestArrivalsAreExecutedTogether(t *testing.T) {
 			places[i] = x.arrivals.arrive()
 		}
 		var group sync.WaitGroup
-		for i := len(brought) - 1; i >= 0; i-- {
+		for i, e := range slices.Backward(brought) {
 			group.Go(func() {
 				if err := x.finish(ctx, places[i]); err != nil {
 					t.Error(err)
 				}
 			})
-			places[i].is(brought[i])
+			places[i].is(e)
 		}
 		group.Wait()
 		r.inOrder(parts...)

@@ -193,7 +193,7 @@ func (x *executor) resolveOne(ctx context.Context, e *operation.Envelope, failed
 // executed must neither be executed again nor hold up what comes after it.
 func (x *executor) discardEnded(ctx context.Context, e *operation.Envelope) (ended bool, err error) {
 	err = x.db.Write(ctx, func(tx database.Tx) error {
-		_, err := x.checkFence(tx)
+		err := x.checkFence(tx)
 		if err == nil {
 			ended, err = operation.HasEnded(tx, e.Commands[0].ID)
 		}
@@ -277,7 +277,7 @@ func (x *executor) isolate(ctx context.Context, e *operation.Envelope) error {
 // split makes each command of the envelope a batch of its own. If none of the envelope's batches waits, that was done before, in a commit whose answer was lost.
 func (x *executor) split(ctx context.Context, e *operation.Envelope) error {
 	return x.db.Write(ctx, func(tx database.Tx) error {
-		if _, err := x.checkFence(tx); err != nil {
+		if err := x.checkFence(tx); err != nil {
 			return err
 		}
 		switch n, err := operation.Take(tx, x.lane, e.Batches); {
@@ -297,12 +297,12 @@ func (x *executor) split(ctx context.Context, e *operation.Envelope) error {
 	})
 }
 
-func (x *executor) checkFence(tx database.Tx) (operation.LaneState, error) {
+func (x *executor) checkFence(tx database.Tx) error {
 	state, err := operation.LockLane(tx, x.lane)
 	if err == nil && state.Fence != x.fence {
 		err = errFenced
 	}
-	return state, err
+	return err
 }
 
 func batchIDs(batches []operation.Batch) []id.ID {
