@@ -16,6 +16,48 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for CandleInterval.
+const (
+	N1d CandleInterval = "1d"
+	N1h CandleInterval = "1h"
+	N1m CandleInterval = "1m"
+	N5m CandleInterval = "5m"
+)
+
+// Valid indicates whether the value is a known member of the CandleInterval enum.
+func (e CandleInterval) Valid() bool {
+	switch e {
+	case N1d:
+		return true
+	case N1h:
+		return true
+	case N1m:
+		return true
+	case N5m:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Liquidity.
+const (
+	Maker Liquidity = "maker"
+	Taker Liquidity = "taker"
+)
+
+// Valid indicates whether the value is a known member of the Liquidity enum.
+func (e Liquidity) Valid() bool {
+	switch e {
+	case Maker:
+		return true
+	case Taker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperationStatus.
 const (
 	Failed    OperationStatus = "failed"
@@ -43,6 +85,45 @@ func (e OperationStatus) Valid() bool {
 	}
 }
 
+// Defines values for OrderStatus.
+const (
+	Cancelled OrderStatus = "cancelled"
+	Filled    OrderStatus = "filled"
+	Open      OrderStatus = "open"
+)
+
+// Valid indicates whether the value is a known member of the OrderStatus enum.
+func (e OrderStatus) Valid() bool {
+	switch e {
+	case Cancelled:
+		return true
+	case Filled:
+		return true
+	case Open:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OrderType.
+const (
+	OrderTypeLimit  OrderType = "limit"
+	OrderTypeMarket OrderType = "market"
+)
+
+// Valid indicates whether the value is a known member of the OrderType enum.
+func (e OrderType) Valid() bool {
+	switch e {
+	case OrderTypeLimit:
+		return true
+	case OrderTypeMarket:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	RoleAdmin Role = "admin"
@@ -55,6 +136,45 @@ func (e Role) Valid() bool {
 	case RoleAdmin:
 		return true
 	case RoleUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Side.
+const (
+	Buy  Side = "buy"
+	Sell Side = "sell"
+)
+
+// Valid indicates whether the value is a known member of the Side enum.
+func (e Side) Valid() bool {
+	switch e {
+	case Buy:
+		return true
+	case Sell:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TimeInForce.
+const (
+	Fok TimeInForce = "fok"
+	Gtc TimeInForce = "gtc"
+	Ioc TimeInForce = "ioc"
+)
+
+// Valid indicates whether the value is a known member of the TimeInForce enum.
+func (e TimeInForce) Valid() bool {
+	switch e {
+	case Fok:
+		return true
+	case Gtc:
+		return true
+	case Ioc:
 		return true
 	default:
 		return false
@@ -139,6 +259,76 @@ type Balance struct {
 	Number AccountNumber `json:"number"`
 }
 
+// Book defines model for Book.
+type Book struct {
+	// Asks Sellers, lowest price first.
+	Asks []Level `json:"asks"`
+
+	// Bids Buyers, highest price first.
+	Bids []Level `json:"bids"`
+
+	// Sequence Of the last `book.changed` that is in it.
+	//
+	// Example: 7
+	Sequence int64 `json:"sequence"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+}
+
+// Candle defines model for Candle.
+type Candle struct {
+	// Close Of the last trade.
+	Close Price `json:"close"`
+
+	// High Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	High     Price          `json:"high"`
+	Interval CandleInterval `json:"interval"`
+
+	// Low Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	Low Price `json:"low"`
+
+	// Open Of the first trade.
+	Open Price `json:"open"`
+
+	// Start RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	Start Time `json:"start"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// Trades How many trades.
+	//
+	// Example: 1
+	Trades int64 `json:"trades"`
+
+	// Volume Shares traded.
+	//
+	// Example: 50
+	Volume int64 `json:"volume"`
+}
+
+// CandleInterval defines model for CandleInterval.
+type CandleInterval string
+
+// CandleList defines model for CandleList.
+type CandleList struct {
+	Items []Candle `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // CashMovement defines model for CashMovement.
 type CashMovement struct {
 	// Amount Minor units (cents).
@@ -146,6 +336,9 @@ type CashMovement struct {
 	// Example: 1000
 	Amount Amount `json:"amount"`
 }
+
+// ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
+type ClientOrderId = string
 
 // Entry A line of a statement, which is one posting of a journal entry.
 type Entry struct {
@@ -172,7 +365,9 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind Example: transfer
+	// Kind `deposit`, `withdrawal`, `transfer` or `trade`.
+	//
+	// Example: transfer
 	Kind string `json:"kind"`
 
 	// Lamport A Lamport time.
@@ -185,7 +380,9 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	OperationId Id `json:"operation_id"`
 
-	// Reference Example: lunch
+	// Reference Of a transfer, what its sender wrote; of a trade, its id.
+	//
+	// Example: lunch
 	Reference *string `json:"reference"`
 }
 
@@ -204,6 +401,83 @@ type FeedTicket struct {
 	// Example: 2026-11-21T10:00:00.000001Z
 	ExpiresAt Time   `json:"expires_at"`
 	Ticket    string `json:"ticket"`
+}
+
+// Fill One side of a trade, as its owner sees it.
+type Fill struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At Time `json:"at"`
+
+	// Fee What the seller paid of the proceeds; 0 for the buyer.
+	//
+	// Example: 0
+	Fee int64 `json:"fee"`
+
+	// Id The trade's id with the side.
+	//
+	// Example: TCB-1-buy
+	Id string `json:"id"`
+
+	// Liquidity `maker`: the order rested. `taker`: it met one that did.
+	Liquidity Liquidity `json:"liquidity"`
+
+	// OrderId Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	OrderId Id `json:"order_id"`
+
+	// Price Of the trade; never worse than the limit.
+	Price Price `json:"price"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+	Side     Side     `json:"side"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+}
+
+// FillList defines model for FillList.
+type FillList struct {
+	Items []Fill `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Holding defines model for Holding.
+type Holding struct {
+	// Available `quantity` − `held`.
+	//
+	// Example: 50
+	Available int64 `json:"available"`
+
+	// Held Offered by open sell orders.
+	//
+	// Example: 50
+	Held int64 `json:"held"`
+
+	// Quantity Example: 100
+	Quantity int64 `json:"quantity"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+}
+
+// HoldingList defines model for HoldingList.
+type HoldingList struct {
+	Items []Holding `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
 }
 
 // Id Opaque, ordered by time.
@@ -243,6 +517,69 @@ type LanePatch struct {
 	Paused bool `json:"paused"`
 }
 
+// Level All orders of one side at one price.
+type Level struct {
+	// Orders How many they are.
+	//
+	// Example: 1
+	Orders int64 `json:"orders"`
+
+	// Price Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	Price Price `json:"price"`
+
+	// Quantity What remains of the orders.
+	//
+	// Example: 50
+	Quantity int64 `json:"quantity"`
+}
+
+// Liquidity `maker`: the order rested. `taker`: it met one that did.
+type Liquidity string
+
+// NewIssue defines model for NewIssue.
+type NewIssue struct {
+	// Account Capital letters and digits.
+	//
+	// Example: 1111111111
+	Account AccountNumber `json:"account"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+}
+
+// NewOrder defines model for NewOrder.
+type NewOrder struct {
+	// ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
+	ClientOrderId *ClientOrderId `json:"client_order_id,omitempty"`
+
+	// PostOnly With `limit` and `gtc` only.
+	PostOnly *bool `json:"post_only,omitempty"`
+
+	// Price The limit: required for `limit`, left out for `market`.
+	Price *Price `json:"price,omitempty"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+	Side     Side     `json:"side"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// TimeInForce Unless it is given, `gtc` for `limit` and `ioc` for `market`, which cannot be `gtc`.
+	TimeInForce *TimeInForce `json:"time_in_force,omitempty"`
+
+	// Type `limit`, unless it is given.
+	Type *OrderType `json:"type,omitempty"`
+}
+
 // NewSession defines model for NewSession.
 type NewSession struct {
 	// Password Example: counting-engine
@@ -253,6 +590,26 @@ type NewSession struct {
 
 	// Username Example: ada
 	Username string `json:"username"`
+}
+
+// NewSymbol defines model for NewSymbol.
+type NewSymbol struct {
+	// FeeBps Example: 1000
+	FeeBps *int `json:"fee_bps,omitempty"`
+
+	// Lot Example: 1
+	Lot int64 `json:"lot"`
+
+	// Name Example: Turing Computing Bureau
+	Name string `json:"name"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// Tick Example: 1
+	Tick int64 `json:"tick"`
 }
 
 // NewTransfer defines model for NewTransfer.
@@ -312,7 +669,9 @@ type Notice struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind Example: announcement
+	// Kind Such as `announcement`, or `order.filled` for a fill while no session lived.
+	//
+	// Example: order.filled
 	Kind string `json:"kind"`
 	Text string `json:"text"`
 }
@@ -334,7 +693,9 @@ type Operation struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind Example: transfer
+	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation` or `share_issue`.
+	//
+	// Example: transfer
 	Kind string `json:"kind"`
 
 	// Lamport The stamp of its execution; before that, of its acceptance.
@@ -347,7 +708,9 @@ type Operation struct {
 	Position *int64           `json:"position"`
 	Problem  *json.RawMessage `json:"problem"`
 
-	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement.
+	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement. `order` and
+	// `order_cancellation`: the Order after it. `order_mass_cancellation`: `{symbol, cancelled_orders}`, how many were cancelled. `share_issue`: `{account, holding}`, the
+	// account's number and the Holding after it.
 	Result    *json.RawMessage `json:"result"`
 	StartedAt *time.Time       `json:"started_at"`
 
@@ -371,6 +734,80 @@ type OperationList struct {
 // OperationStatus `rejected`: a rule said no. `failed`: a fault; an operator can replay it.
 type OperationStatus string
 
+// Order `filled_quantity` + `remaining_quantity` + `cancelled_quantity` = `quantity`, always.
+type Order struct {
+	// CancelledQuantity Example: 0
+	CancelledQuantity int64   `json:"cancelled_quantity"`
+	ClientOrderId     *string `json:"client_order_id"`
+
+	// CompletedAt When it was filled or cancelled.
+	CompletedAt *time.Time `json:"completed_at"`
+
+	// FilledQuantity Example: 20
+	FilledQuantity int64 `json:"filled_quantity"`
+
+	// Id Also that of the operation that submitted it.
+	Id       Id   `json:"id"`
+	PostOnly bool `json:"post_only"`
+
+	// Price The limit; null for a market order.
+	//
+	// Example: 32
+	Price *int64 `json:"price"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+
+	// RemainingQuantity What may still be filled; 0 unless it is open.
+	//
+	// Example: 30
+	RemainingQuantity int64 `json:"remaining_quantity"`
+	Side              Side  `json:"side"`
+
+	// Status `open`: it rests in the book. `cancelled`: by its owner, by its time in force or to prevent a trade with oneself; what was filled before stands.
+	Status OrderStatus `json:"status"`
+
+	// SubmittedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	SubmittedAt Time `json:"submitted_at"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// TimeInForce `gtc`: good till cancelled. `ioc`: immediate or cancel. `fok`: fill or kill.
+	TimeInForce TimeInForce `json:"time_in_force"`
+	Type        OrderType   `json:"type"`
+}
+
+// OrderList defines model for OrderList.
+type OrderList struct {
+	Items []Order `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// OrderStatus `open`: it rests in the book. `cancelled`: by its owner, by its time in force or to prevent a trade with oneself; what was filled before stands.
+type OrderStatus string
+
+// OrderType defines model for OrderType.
+type OrderType string
+
+// Price Minor units a share; a multiple of the symbol's tick.
+//
+// Example: 32
+type Price = int64
+
+// Quantity Shares; a multiple of the symbol's lot.
+//
+// Example: 50
+type Quantity = int64
+
 // Role defines model for Role.
 type Role string
 
@@ -387,15 +824,112 @@ type Session struct {
 	User  User   `json:"user"`
 }
 
+// Side defines model for Side.
+type Side string
+
 // Stamp A Lamport time.
 //
 // Example: 8
 type Stamp = int64
 
+// Symbol defines model for Symbol.
+type Symbol struct {
+	// FeeBps What the seller pays of the proceeds, in basis points (hundredths of a per cent).
+	//
+	// Example: 1000
+	FeeBps int `json:"fee_bps"`
+
+	// Halted No new orders are accepted.
+	Halted bool `json:"halted"`
+
+	// ListedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	ListedAt Time `json:"listed_at"`
+
+	// Lot Quantities are multiples of it, in shares.
+	//
+	// Example: 1
+	Lot int64 `json:"lot"`
+
+	// Name Example: Turing Computing Bureau
+	Name string `json:"name"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// Tick Prices are multiples of it, in minor units.
+	//
+	// Example: 1
+	Tick int64 `json:"tick"`
+}
+
+// SymbolChange defines model for SymbolChange.
+type SymbolChange struct {
+	Halted bool `json:"halted"`
+}
+
+// SymbolCode Capital letters and digits, a letter first.
+//
+// Example: TCB
+type SymbolCode = string
+
+// SymbolList defines model for SymbolList.
+type SymbolList struct {
+	Items []Symbol `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // Time RFC 3339, UTC.
 //
 // Example: 2026-11-21T10:00:00.000001Z
 type Time = time.Time
+
+// TimeInForce `gtc`: good till cancelled. `ioc`: immediate or cancel. `fok`: fill or kill.
+type TimeInForce string
+
+// Trade defines model for Trade.
+type Trade struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At Time `json:"at"`
+
+	// Id The symbol and the trade's number in it, from 1, without holes.
+	//
+	// Example: TCB-1
+	Id string `json:"id"`
+
+	// Price Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	Price Price `json:"price"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// TakerSide The side of the order that met a resting one.
+	TakerSide Side `json:"taker_side"`
+}
+
+// TradeList defines model for TradeList.
+type TradeList struct {
+	Items []Trade `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
 
 // User defines model for User.
 type User struct {
@@ -425,10 +959,20 @@ type Cursor = string
 // Limit Example: 50
 type Limit = int
 
+// OnlySymbol Capital letters and digits, a letter first.
+//
+// Example: TCB
+type OnlySymbol = SymbolCode
+
 // OperationId Opaque, ordered by time.
 //
 // Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 type OperationId = Id
+
+// OrderId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type OrderId = Id
 
 // OperationAccepted defines model for OperationAccepted.
 type OperationAccepted = Operation
@@ -465,7 +1009,7 @@ type ListEntriesParams struct {
 
 // GetFeedParams defines parameters for GetFeed.
 type GetFeedParams struct {
-	// Topics Comma-separated topics.
+	// Topics Comma-separated topics, such as `me,trades:TCB,book:TCB`.
 	Topics *string `form:"topics,omitempty" json:"topics,omitempty"`
 
 	// LastEventId The same as the header `Last-Event-ID`, which wins.
@@ -473,6 +1017,30 @@ type GetFeedParams struct {
 
 	// LastEventID The id of the last entry that the client has seen.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListFillsParams defines parameters for ListFills.
+type ListFillsParams struct {
+	// Order Only fills of this order.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Symbol Only those of this symbol.
+	Symbol *OnlySymbol `form:"symbol,omitempty" json:"symbol,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListHoldingsParams defines parameters for ListHoldings.
+type ListHoldingsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListLanesParams defines parameters for ListLanes.
@@ -514,6 +1082,72 @@ type GetOperationParams struct {
 	Wait *int `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
+// DeleteOrdersParams defines parameters for DeleteOrders.
+type DeleteOrdersParams struct {
+	// Symbol The symbol.
+	Symbol SymbolCode `form:"symbol" json:"symbol"`
+}
+
+// ListOrdersParams defines parameters for ListOrders.
+type ListOrdersParams struct {
+	// Symbol Only those of this symbol.
+	Symbol *OnlySymbol `form:"symbol,omitempty" json:"symbol,omitempty"`
+
+	// Status Only orders in this state.
+	Status *OrderStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// ClientOrderId The order to which the caller gave this id.
+	ClientOrderId *ClientOrderId `form:"client_order_id,omitempty" json:"client_order_id,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListSymbolsParams defines parameters for ListSymbols.
+type ListSymbolsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetBookParams defines parameters for GetBook.
+type GetBookParams struct {
+	// Depth Levels a side.
+	Depth *int `form:"depth,omitempty" json:"depth,omitempty"`
+}
+
+// ListCandlesParams defines parameters for ListCandles.
+type ListCandlesParams struct {
+	// Interval The length of the candles.
+	Interval *CandleInterval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// From Only candles that start at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only candles that start before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListTradesParams defines parameters for ListTrades.
+type ListTradesParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // CreateDepositJSONRequestBody defines body for CreateDeposit for application/json ContentType.
 type CreateDepositJSONRequestBody = CashMovement
 
@@ -523,8 +1157,20 @@ type CreateWithdrawalJSONRequestBody = CashMovement
 // UpdateLaneJSONRequestBody defines body for UpdateLane for application/json ContentType.
 type UpdateLaneJSONRequestBody = LanePatch
 
+// CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
+type CreateOrderJSONRequestBody = NewOrder
+
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = NewSession
+
+// CreateSymbolJSONRequestBody defines body for CreateSymbol for application/json ContentType.
+type CreateSymbolJSONRequestBody = NewSymbol
+
+// UpdateSymbolJSONRequestBody defines body for UpdateSymbol for application/json ContentType.
+type UpdateSymbolJSONRequestBody = SymbolChange
+
+// CreateIssueJSONRequestBody defines body for CreateIssue for application/json ContentType.
+type CreateIssueJSONRequestBody = NewIssue
 
 // CreateTransferJSONRequestBody defines body for CreateTransfer for application/json ContentType.
 type CreateTransferJSONRequestBody = NewTransfer
@@ -561,6 +1207,12 @@ type ServerInterface interface {
 	// CreateFeedTicket A one-time ticket for a browser's EventSource
 	// (POST /v1/feed/tickets)
 	CreateFeedTicket(ctx echo.Context) error
+	// ListFills The caller's fills, newest first
+	// (GET /v1/fills)
+	ListFills(ctx echo.Context, params ListFillsParams) error
+	// ListHoldings The caller's shares
+	// (GET /v1/holdings)
+	ListHoldings(ctx echo.Context, params ListHoldingsParams) error
 	// ListLanes The lanes
 	// (GET /v1/lanes)
 	ListLanes(ctx echo.Context, params ListLanesParams) error
@@ -579,12 +1231,51 @@ type ServerInterface interface {
 	// ReplayOperation Queue a failed operation again
 	// (POST /v1/operations/{id}/replay)
 	ReplayOperation(ctx echo.Context, id OperationId) error
+	// DeleteOrders Cancel all open orders of a symbol
+	// (DELETE /v1/orders)
+	DeleteOrders(ctx echo.Context, params DeleteOrdersParams) error
+	// ListOrders The caller's orders, newest first
+	// (GET /v1/orders)
+	ListOrders(ctx echo.Context, params ListOrdersParams) error
+	// CreateOrder Buy or sell shares
+	// (POST /v1/orders)
+	CreateOrder(ctx echo.Context) error
+	// DeleteOrder Cancel an order
+	// (DELETE /v1/orders/{id})
+	DeleteOrder(ctx echo.Context, id OrderId) error
+	// GetOrder One order
+	// (GET /v1/orders/{id})
+	GetOrder(ctx echo.Context, id OrderId) error
 	// CreateSession Sign in
 	// (POST /v1/sessions)
 	CreateSession(ctx echo.Context) error
 	// DeleteCurrentSession Sign out
 	// (DELETE /v1/sessions/current)
 	DeleteCurrentSession(ctx echo.Context) error
+	// ListSymbols What is traded
+	// (GET /v1/symbols)
+	ListSymbols(ctx echo.Context, params ListSymbolsParams) error
+	// CreateSymbol List a symbol
+	// (POST /v1/symbols)
+	CreateSymbol(ctx echo.Context) error
+	// GetSymbol One symbol
+	// (GET /v1/symbols/{symbol})
+	GetSymbol(ctx echo.Context, symbol SymbolCode) error
+	// UpdateSymbol Halt or resume trading
+	// (PATCH /v1/symbols/{symbol})
+	UpdateSymbol(ctx echo.Context, symbol SymbolCode) error
+	// GetBook Book depth
+	// (GET /v1/symbols/{symbol}/book)
+	GetBook(ctx echo.Context, symbol SymbolCode, params GetBookParams) error
+	// ListCandles Candles, newest first
+	// (GET /v1/symbols/{symbol}/candles)
+	ListCandles(ctx echo.Context, symbol SymbolCode, params ListCandlesParams) error
+	// CreateIssue Grant shares
+	// (POST /v1/symbols/{symbol}/issues)
+	CreateIssue(ctx echo.Context, symbol SymbolCode) error
+	// ListTrades Trade tape, newest first
+	// (GET /v1/symbols/{symbol}/trades)
+	ListTrades(ctx echo.Context, symbol SymbolCode, params ListTradesParams) error
 	// CreateTransfer Move money to another account
 	// (POST /v1/transfers)
 	CreateTransfer(ctx echo.Context) error
@@ -798,6 +1489,70 @@ func (w *ServerInterfaceWrapper) CreateFeedTicket(ctx echo.Context) error {
 	return err
 }
 
+// ListFills converts echo context to params.
+func (w *ServerInterfaceWrapper) ListFills(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFillsParams
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
+	}
+
+	// ------------- Optional query parameter "symbol" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "symbol", ctx.QueryParams(), &params.Symbol, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListFills(ctx, params)
+	return err
+}
+
+// ListHoldings converts echo context to params.
+func (w *ServerInterfaceWrapper) ListHoldings(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHoldingsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListHoldings(ctx, params)
+	return err
+}
+
 // ListLanes converts echo context to params.
 func (w *ServerInterfaceWrapper) ListLanes(ctx echo.Context) error {
 	var err error
@@ -944,6 +1699,111 @@ func (w *ServerInterfaceWrapper) ReplayOperation(ctx echo.Context) error {
 	return err
 }
 
+// DeleteOrders converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteOrders(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteOrdersParams
+	// ------------- Required query parameter "symbol" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "symbol", ctx.QueryParams(), &params.Symbol, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteOrders(ctx, params)
+	return err
+}
+
+// ListOrders converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOrders(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOrdersParams
+	// ------------- Optional query parameter "symbol" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "symbol", ctx.QueryParams(), &params.Symbol, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "client_order_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "client_order_id", ctx.QueryParams(), &params.ClientOrderId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter client_order_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOrders(ctx, params)
+	return err
+}
+
+// CreateOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateOrder(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateOrder(ctx)
+	return err
+}
+
+// DeleteOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteOrder(ctx, id)
+	return err
+}
+
+// GetOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id OrderId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOrder(ctx, id)
+	return err
+}
+
 // CreateSession converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
 	var err error
@@ -959,6 +1819,198 @@ func (w *ServerInterfaceWrapper) DeleteCurrentSession(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.DeleteCurrentSession(ctx)
+	return err
+}
+
+// ListSymbols converts echo context to params.
+func (w *ServerInterfaceWrapper) ListSymbols(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSymbolsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListSymbols(ctx, params)
+	return err
+}
+
+// CreateSymbol converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSymbol(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSymbol(ctx)
+	return err
+}
+
+// GetSymbol converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSymbol(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "symbol" -------------
+	var symbol SymbolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "symbol", ctx.Param("symbol"), &symbol, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSymbol(ctx, symbol)
+	return err
+}
+
+// UpdateSymbol converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateSymbol(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "symbol" -------------
+	var symbol SymbolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "symbol", ctx.Param("symbol"), &symbol, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateSymbol(ctx, symbol)
+	return err
+}
+
+// GetBook converts echo context to params.
+func (w *ServerInterfaceWrapper) GetBook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "symbol" -------------
+	var symbol SymbolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "symbol", ctx.Param("symbol"), &symbol, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBookParams
+	// ------------- Optional query parameter "depth" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "depth", ctx.QueryParams(), &params.Depth, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter depth: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetBook(ctx, symbol, params)
+	return err
+}
+
+// ListCandles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCandles(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "symbol" -------------
+	var symbol SymbolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "symbol", ctx.Param("symbol"), &symbol, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCandlesParams
+	// ------------- Optional query parameter "interval" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "interval", ctx.QueryParams(), &params.Interval, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter interval: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCandles(ctx, symbol, params)
+	return err
+}
+
+// CreateIssue converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateIssue(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "symbol" -------------
+	var symbol SymbolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "symbol", ctx.Param("symbol"), &symbol, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateIssue(ctx, symbol)
+	return err
+}
+
+// ListTrades converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTrades(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "symbol" -------------
+	var symbol SymbolCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "symbol", ctx.Param("symbol"), &symbol, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter symbol: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTradesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTrades(ctx, symbol, params)
 	return err
 }
 
@@ -1045,14 +2097,29 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/audit", wrapper.GetAudit, options.OperationMiddlewares["getAudit"]...)
 	router.GET(options.BaseURL+"/v1/feed", wrapper.GetFeed, options.OperationMiddlewares["getFeed"]...)
 	router.POST(options.BaseURL+"/v1/feed/tickets", wrapper.CreateFeedTicket, options.OperationMiddlewares["createFeedTicket"]...)
+	router.GET(options.BaseURL+"/v1/fills", wrapper.ListFills, options.OperationMiddlewares["listFills"]...)
+	router.GET(options.BaseURL+"/v1/holdings", wrapper.ListHoldings, options.OperationMiddlewares["listHoldings"]...)
 	router.GET(options.BaseURL+"/v1/lanes", wrapper.ListLanes, options.OperationMiddlewares["listLanes"]...)
 	router.PATCH(options.BaseURL+"/v1/lanes/:name", wrapper.UpdateLane, options.OperationMiddlewares["updateLane"]...)
 	router.GET(options.BaseURL+"/v1/notices", wrapper.ListNotices, options.OperationMiddlewares["listNotices"]...)
 	router.GET(options.BaseURL+"/v1/operations", wrapper.ListOperations, options.OperationMiddlewares["listOperations"]...)
 	router.GET(options.BaseURL+"/v1/operations/:id", wrapper.GetOperation, options.OperationMiddlewares["getOperation"]...)
 	router.POST(options.BaseURL+"/v1/operations/:id/replay", wrapper.ReplayOperation, options.OperationMiddlewares["replayOperation"]...)
+	router.DELETE(options.BaseURL+"/v1/orders", wrapper.DeleteOrders, options.OperationMiddlewares["deleteOrders"]...)
+	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
+	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
+	router.DELETE(options.BaseURL+"/v1/orders/:id", wrapper.DeleteOrder, options.OperationMiddlewares["deleteOrder"]...)
+	router.GET(options.BaseURL+"/v1/orders/:id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
 	router.POST(options.BaseURL+"/v1/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions/current", wrapper.DeleteCurrentSession, options.OperationMiddlewares["deleteCurrentSession"]...)
+	router.GET(options.BaseURL+"/v1/symbols", wrapper.ListSymbols, options.OperationMiddlewares["listSymbols"]...)
+	router.POST(options.BaseURL+"/v1/symbols", wrapper.CreateSymbol, options.OperationMiddlewares["createSymbol"]...)
+	router.GET(options.BaseURL+"/v1/symbols/:symbol", wrapper.GetSymbol, options.OperationMiddlewares["getSymbol"]...)
+	router.PATCH(options.BaseURL+"/v1/symbols/:symbol", wrapper.UpdateSymbol, options.OperationMiddlewares["updateSymbol"]...)
+	router.GET(options.BaseURL+"/v1/symbols/:symbol/book", wrapper.GetBook, options.OperationMiddlewares["getBook"]...)
+	router.GET(options.BaseURL+"/v1/symbols/:symbol/candles", wrapper.ListCandles, options.OperationMiddlewares["listCandles"]...)
+	router.POST(options.BaseURL+"/v1/symbols/:symbol/issues", wrapper.CreateIssue, options.OperationMiddlewares["createIssue"]...)
+	router.GET(options.BaseURL+"/v1/symbols/:symbol/trades", wrapper.ListTrades, options.OperationMiddlewares["listTrades"]...)
 	router.POST(options.BaseURL+"/v1/transfers", wrapper.CreateTransfer, options.OperationMiddlewares["createTransfer"]...)
 	router.POST(options.BaseURL+"/v1/users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
 	router.GET(options.BaseURL+"/v1/users/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
@@ -1320,6 +2387,50 @@ func (response CreateFeedTicket201JSONResponse) VisitCreateFeedTicketResponse(w 
 	return err
 }
 
+type ListFillsRequestObject struct {
+	Params ListFillsParams
+}
+
+type ListFillsResponseObject interface {
+	VisitListFillsResponse(w http.ResponseWriter) error
+}
+
+type ListFills200JSONResponse FillList
+
+func (response ListFills200JSONResponse) VisitListFillsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHoldingsRequestObject struct {
+	Params ListHoldingsParams
+}
+
+type ListHoldingsResponseObject interface {
+	VisitListHoldingsResponse(w http.ResponseWriter) error
+}
+
+type ListHoldings200JSONResponse HoldingList
+
+func (response ListHoldings200JSONResponse) VisitListHoldingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLanesRequestObject struct {
 	Params ListLanesParams
 }
@@ -1468,6 +2579,158 @@ func (response ReplayOperation202JSONResponse) VisitReplayOperationResponse(w ht
 	return err
 }
 
+type DeleteOrdersRequestObject struct {
+	Params DeleteOrdersParams
+}
+
+type DeleteOrdersResponseObject interface {
+	VisitDeleteOrdersResponse(w http.ResponseWriter) error
+}
+
+type DeleteOrders200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response DeleteOrders200JSONResponse) VisitDeleteOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteOrders202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response DeleteOrders202JSONResponse) VisitDeleteOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOrdersRequestObject struct {
+	Params ListOrdersParams
+}
+
+type ListOrdersResponseObject interface {
+	VisitListOrdersResponse(w http.ResponseWriter) error
+}
+
+type ListOrders200JSONResponse OrderList
+
+func (response ListOrders200JSONResponse) VisitListOrdersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOrderRequestObject struct {
+	Body *CreateOrderJSONRequestBody
+}
+
+type CreateOrderResponseObject interface {
+	VisitCreateOrderResponse(w http.ResponseWriter) error
+}
+
+type CreateOrder200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response CreateOrder200JSONResponse) VisitCreateOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateOrder202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response CreateOrder202JSONResponse) VisitCreateOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteOrderRequestObject struct {
+	Id OrderId `json:"id"`
+}
+
+type DeleteOrderResponseObject interface {
+	VisitDeleteOrderResponse(w http.ResponseWriter) error
+}
+
+type DeleteOrder200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response DeleteOrder200JSONResponse) VisitDeleteOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteOrder202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response DeleteOrder202JSONResponse) VisitDeleteOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrderRequestObject struct {
+	Id OrderId `json:"id"`
+}
+
+type GetOrderResponseObject interface {
+	VisitGetOrderResponse(w http.ResponseWriter) error
+}
+
+type GetOrder200JSONResponse Order
+
+func (response GetOrder200JSONResponse) VisitGetOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateSessionRequestObject struct {
 	Body *CreateSessionJSONRequestBody
 }
@@ -1503,6 +2766,201 @@ type DeleteCurrentSession204Response struct {
 func (response DeleteCurrentSession204Response) VisitDeleteCurrentSessionResponse(w http.ResponseWriter) error {
 	w.WriteHeader(204)
 	return nil
+}
+
+type ListSymbolsRequestObject struct {
+	Params ListSymbolsParams
+}
+
+type ListSymbolsResponseObject interface {
+	VisitListSymbolsResponse(w http.ResponseWriter) error
+}
+
+type ListSymbols200JSONResponse SymbolList
+
+func (response ListSymbols200JSONResponse) VisitListSymbolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSymbolRequestObject struct {
+	Body *CreateSymbolJSONRequestBody
+}
+
+type CreateSymbolResponseObject interface {
+	VisitCreateSymbolResponse(w http.ResponseWriter) error
+}
+
+type CreateSymbol201JSONResponse Symbol
+
+func (response CreateSymbol201JSONResponse) VisitCreateSymbolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSymbolRequestObject struct {
+	Symbol SymbolCode `json:"symbol"`
+}
+
+type GetSymbolResponseObject interface {
+	VisitGetSymbolResponse(w http.ResponseWriter) error
+}
+
+type GetSymbol200JSONResponse Symbol
+
+func (response GetSymbol200JSONResponse) VisitGetSymbolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateSymbolRequestObject struct {
+	Symbol SymbolCode `json:"symbol"`
+	Body   *UpdateSymbolJSONRequestBody
+}
+
+type UpdateSymbolResponseObject interface {
+	VisitUpdateSymbolResponse(w http.ResponseWriter) error
+}
+
+type UpdateSymbol200JSONResponse Symbol
+
+func (response UpdateSymbol200JSONResponse) VisitUpdateSymbolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBookRequestObject struct {
+	Symbol SymbolCode `json:"symbol"`
+	Params GetBookParams
+}
+
+type GetBookResponseObject interface {
+	VisitGetBookResponse(w http.ResponseWriter) error
+}
+
+type GetBook200JSONResponse Book
+
+func (response GetBook200JSONResponse) VisitGetBookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListCandlesRequestObject struct {
+	Symbol SymbolCode `json:"symbol"`
+	Params ListCandlesParams
+}
+
+type ListCandlesResponseObject interface {
+	VisitListCandlesResponse(w http.ResponseWriter) error
+}
+
+type ListCandles200JSONResponse CandleList
+
+func (response ListCandles200JSONResponse) VisitListCandlesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateIssueRequestObject struct {
+	Symbol SymbolCode `json:"symbol"`
+	Body   *CreateIssueJSONRequestBody
+}
+
+type CreateIssueResponseObject interface {
+	VisitCreateIssueResponse(w http.ResponseWriter) error
+}
+
+type CreateIssue200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response CreateIssue200JSONResponse) VisitCreateIssueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateIssue202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response CreateIssue202JSONResponse) VisitCreateIssueResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTradesRequestObject struct {
+	Symbol SymbolCode `json:"symbol"`
+	Params ListTradesParams
+}
+
+type ListTradesResponseObject interface {
+	VisitListTradesResponse(w http.ResponseWriter) error
+}
+
+type ListTrades200JSONResponse TradeList
+
+func (response ListTrades200JSONResponse) VisitListTradesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateTransferRequestObject struct {
@@ -1613,6 +3071,12 @@ type StrictServerInterface interface {
 	// CreateFeedTicket A one-time ticket for a browser's EventSource
 	// (POST /v1/feed/tickets)
 	CreateFeedTicket(ctx context.Context, request CreateFeedTicketRequestObject) (CreateFeedTicketResponseObject, error)
+	// ListFills The caller's fills, newest first
+	// (GET /v1/fills)
+	ListFills(ctx context.Context, request ListFillsRequestObject) (ListFillsResponseObject, error)
+	// ListHoldings The caller's shares
+	// (GET /v1/holdings)
+	ListHoldings(ctx context.Context, request ListHoldingsRequestObject) (ListHoldingsResponseObject, error)
 	// ListLanes The lanes
 	// (GET /v1/lanes)
 	ListLanes(ctx context.Context, request ListLanesRequestObject) (ListLanesResponseObject, error)
@@ -1631,12 +3095,51 @@ type StrictServerInterface interface {
 	// ReplayOperation Queue a failed operation again
 	// (POST /v1/operations/{id}/replay)
 	ReplayOperation(ctx context.Context, request ReplayOperationRequestObject) (ReplayOperationResponseObject, error)
+	// DeleteOrders Cancel all open orders of a symbol
+	// (DELETE /v1/orders)
+	DeleteOrders(ctx context.Context, request DeleteOrdersRequestObject) (DeleteOrdersResponseObject, error)
+	// ListOrders The caller's orders, newest first
+	// (GET /v1/orders)
+	ListOrders(ctx context.Context, request ListOrdersRequestObject) (ListOrdersResponseObject, error)
+	// CreateOrder Buy or sell shares
+	// (POST /v1/orders)
+	CreateOrder(ctx context.Context, request CreateOrderRequestObject) (CreateOrderResponseObject, error)
+	// DeleteOrder Cancel an order
+	// (DELETE /v1/orders/{id})
+	DeleteOrder(ctx context.Context, request DeleteOrderRequestObject) (DeleteOrderResponseObject, error)
+	// GetOrder One order
+	// (GET /v1/orders/{id})
+	GetOrder(ctx context.Context, request GetOrderRequestObject) (GetOrderResponseObject, error)
 	// CreateSession Sign in
 	// (POST /v1/sessions)
 	CreateSession(ctx context.Context, request CreateSessionRequestObject) (CreateSessionResponseObject, error)
 	// DeleteCurrentSession Sign out
 	// (DELETE /v1/sessions/current)
 	DeleteCurrentSession(ctx context.Context, request DeleteCurrentSessionRequestObject) (DeleteCurrentSessionResponseObject, error)
+	// ListSymbols What is traded
+	// (GET /v1/symbols)
+	ListSymbols(ctx context.Context, request ListSymbolsRequestObject) (ListSymbolsResponseObject, error)
+	// CreateSymbol List a symbol
+	// (POST /v1/symbols)
+	CreateSymbol(ctx context.Context, request CreateSymbolRequestObject) (CreateSymbolResponseObject, error)
+	// GetSymbol One symbol
+	// (GET /v1/symbols/{symbol})
+	GetSymbol(ctx context.Context, request GetSymbolRequestObject) (GetSymbolResponseObject, error)
+	// UpdateSymbol Halt or resume trading
+	// (PATCH /v1/symbols/{symbol})
+	UpdateSymbol(ctx context.Context, request UpdateSymbolRequestObject) (UpdateSymbolResponseObject, error)
+	// GetBook Book depth
+	// (GET /v1/symbols/{symbol}/book)
+	GetBook(ctx context.Context, request GetBookRequestObject) (GetBookResponseObject, error)
+	// ListCandles Candles, newest first
+	// (GET /v1/symbols/{symbol}/candles)
+	ListCandles(ctx context.Context, request ListCandlesRequestObject) (ListCandlesResponseObject, error)
+	// CreateIssue Grant shares
+	// (POST /v1/symbols/{symbol}/issues)
+	CreateIssue(ctx context.Context, request CreateIssueRequestObject) (CreateIssueResponseObject, error)
+	// ListTrades Trade tape, newest first
+	// (GET /v1/symbols/{symbol}/trades)
+	ListTrades(ctx context.Context, request ListTradesRequestObject) (ListTradesResponseObject, error)
 	// CreateTransfer Move money to another account
 	// (POST /v1/transfers)
 	CreateTransfer(ctx context.Context, request CreateTransferRequestObject) (CreateTransferResponseObject, error)
@@ -1929,6 +3432,56 @@ func (sh *strictHandler) CreateFeedTicket(ctx echo.Context) error {
 	return nil
 }
 
+// ListFills operation middleware
+func (sh *strictHandler) ListFills(ctx echo.Context, params ListFillsParams) error {
+	var request ListFillsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFills(ctx.Request().Context(), request.(ListFillsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFills")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListFillsResponseObject); ok {
+		return validResponse.VisitListFillsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListHoldings operation middleware
+func (sh *strictHandler) ListHoldings(ctx echo.Context, params ListHoldingsParams) error {
+	var request ListHoldingsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHoldings(ctx.Request().Context(), request.(ListHoldingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHoldings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListHoldingsResponseObject); ok {
+		return validResponse.VisitListHoldingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListLanes operation middleware
 func (sh *strictHandler) ListLanes(ctx echo.Context, params ListLanesParams) error {
 	var request ListLanesRequestObject
@@ -2103,6 +3656,152 @@ func (sh *strictHandler) ReplayOperation(ctx echo.Context, id OperationId) error
 	return nil
 }
 
+// DeleteOrders operation middleware
+func (sh *strictHandler) DeleteOrders(ctx echo.Context, params DeleteOrdersParams) error {
+	var request DeleteOrdersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteOrders(ctx.Request().Context(), request.(DeleteOrdersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteOrders")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteOrdersResponseObject); ok {
+		return validResponse.VisitDeleteOrdersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListOrders operation middleware
+func (sh *strictHandler) ListOrders(ctx echo.Context, params ListOrdersParams) error {
+	var request ListOrdersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOrders(ctx.Request().Context(), request.(ListOrdersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOrders")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListOrdersResponseObject); ok {
+		return validResponse.VisitListOrdersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateOrder operation middleware
+func (sh *strictHandler) CreateOrder(ctx echo.Context) error {
+	var request CreateOrderRequestObject
+
+	var body CreateOrderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateOrder(ctx.Request().Context(), request.(CreateOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateOrderResponseObject); ok {
+		return validResponse.VisitCreateOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteOrder operation middleware
+func (sh *strictHandler) DeleteOrder(ctx echo.Context, id OrderId) error {
+	var request DeleteOrderRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteOrder(ctx.Request().Context(), request.(DeleteOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteOrderResponseObject); ok {
+		return validResponse.VisitDeleteOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetOrder operation middleware
+func (sh *strictHandler) GetOrder(ctx echo.Context, id OrderId) error {
+	var request GetOrderRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrder(ctx.Request().Context(), request.(GetOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetOrderResponseObject); ok {
+		return validResponse.VisitGetOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CreateSession operation middleware
 func (sh *strictHandler) CreateSession(ctx echo.Context) error {
 	var request CreateSessionRequestObject
@@ -2166,6 +3865,276 @@ func (sh *strictHandler) DeleteCurrentSession(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(DeleteCurrentSessionResponseObject); ok {
 		return validResponse.VisitDeleteCurrentSessionResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListSymbols operation middleware
+func (sh *strictHandler) ListSymbols(ctx echo.Context, params ListSymbolsParams) error {
+	var request ListSymbolsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSymbols(ctx.Request().Context(), request.(ListSymbolsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSymbols")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListSymbolsResponseObject); ok {
+		return validResponse.VisitListSymbolsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateSymbol operation middleware
+func (sh *strictHandler) CreateSymbol(ctx echo.Context) error {
+	var request CreateSymbolRequestObject
+
+	var body CreateSymbolJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateSymbol(ctx.Request().Context(), request.(CreateSymbolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateSymbol")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateSymbolResponseObject); ok {
+		return validResponse.VisitCreateSymbolResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSymbol operation middleware
+func (sh *strictHandler) GetSymbol(ctx echo.Context, symbol SymbolCode) error {
+	var request GetSymbolRequestObject
+
+	request.Symbol = symbol
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSymbol(ctx.Request().Context(), request.(GetSymbolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSymbol")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSymbolResponseObject); ok {
+		return validResponse.VisitGetSymbolResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UpdateSymbol operation middleware
+func (sh *strictHandler) UpdateSymbol(ctx echo.Context, symbol SymbolCode) error {
+	var request UpdateSymbolRequestObject
+
+	request.Symbol = symbol
+
+	var body UpdateSymbolJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateSymbol(ctx.Request().Context(), request.(UpdateSymbolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateSymbol")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateSymbolResponseObject); ok {
+		return validResponse.VisitUpdateSymbolResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetBook operation middleware
+func (sh *strictHandler) GetBook(ctx echo.Context, symbol SymbolCode, params GetBookParams) error {
+	var request GetBookRequestObject
+
+	request.Symbol = symbol
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBook(ctx.Request().Context(), request.(GetBookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetBookResponseObject); ok {
+		return validResponse.VisitGetBookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListCandles operation middleware
+func (sh *strictHandler) ListCandles(ctx echo.Context, symbol SymbolCode, params ListCandlesParams) error {
+	var request ListCandlesRequestObject
+
+	request.Symbol = symbol
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCandles(ctx.Request().Context(), request.(ListCandlesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCandles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListCandlesResponseObject); ok {
+		return validResponse.VisitListCandlesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateIssue operation middleware
+func (sh *strictHandler) CreateIssue(ctx echo.Context, symbol SymbolCode) error {
+	var request CreateIssueRequestObject
+
+	request.Symbol = symbol
+
+	var body CreateIssueJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateIssue(ctx.Request().Context(), request.(CreateIssueRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateIssue")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateIssueResponseObject); ok {
+		return validResponse.VisitCreateIssueResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTrades operation middleware
+func (sh *strictHandler) ListTrades(ctx echo.Context, symbol SymbolCode, params ListTradesParams) error {
+	var request ListTradesRequestObject
+
+	request.Symbol = symbol
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTrades(ctx.Request().Context(), request.(ListTradesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTrades")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTradesResponseObject); ok {
+		return validResponse.VisitListTradesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

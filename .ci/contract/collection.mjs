@@ -2,7 +2,7 @@
 // there is what would be written. What a generator cannot know (which order makes sense, what to fill in, what to expect) is in walk.mjs.
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import { contract, operations } from './contract.mjs';
+import { contract, forAdmins, operations } from './contract.mjs';
 import * as walk from './walk.mjs';
 
 const file = new URL('guichet.postman_collection.json', import.meta.url);
@@ -76,7 +76,7 @@ function rawUrl(url) {
 
 function authOf(operation) {
   if (operation.security?.length === 0) return { type: 'noauth' };
-  const token = operation.tags.includes('operators') ? '{{admin_token}}' : '{{token}}';
+  const token = forAdmins(operation) ? '{{admin_token}}' : '{{token}}';
   return { type: 'bearer', bearer: [{ key: 'token', value: token, type: 'string' }] };
 }
 
@@ -111,7 +111,7 @@ function arrange(document, generated) {
     folders.get(folder).item.push(item(items.get(found.key), found.operation, step));
   };
   for (const step of [...walk.steps, ...rest]) {
-    const tag = byId.get(step.of)?.operation.tags[0];
+    const tag = step.folder ?? byId.get(step.of)?.operation.tags[0];
     add(tag, document.tags.find((t) => t.name === tag)?.description, step);
   }
   for (const step of walk.end) add('the end', 'What must come last.', step);

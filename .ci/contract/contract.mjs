@@ -23,6 +23,9 @@ export function* operations(document) {
   }
 }
 
+// What only admins may do is what others are forbidden.
+export const forAdmins = (operation) => '403' in operation.responses;
+
 export function resolve(document, thing) {
   if (!thing?.$ref) return thing;
   return resolve(document, thing.$ref.slice(2).split('/').reduce((at, step) => at[step], document));

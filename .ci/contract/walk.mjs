@@ -1,5 +1,6 @@
 // The walk that the Postman collection makes, from sign-up to sign-out: the order of the requests, what is filled in, and what is expected.
-// A step is {of: operationId, name?, path?, query?, header?, body?, expect?, before?, after?}; before and after are scripts of Postman's.
+// A step is {of: operationId, folder?, name?, path?, query?, header?, body?, expect?, before?, after?}; before and after are scripts of Postman's.
+// folder is where the step stands, if not under the operation's tag.
 // An operation without a step is called once with the examples of the contract, and must answer with a status that it declares.
 
 export const description = `
@@ -8,13 +9,13 @@ Made from openapi.yaml; do not edit it.`;
 
 export const variables = {
   baseUrl: 'http://127.0.0.1:8080', admin_password: '',
-  username: '', password: '', account: '', other_account: '', token: '', admin_token: '', operation_id: '', lamport: '0',
+  username: '', password: '', account: '', other_account: '', symbol: '', token: '', admin_token: '', operation_id: '', order_id: '', lamport: '0',
 };
 
 // Values of parameters, wherever they occur. Optional ones that are named neither here nor in a step are left out.
 export const parameters = {
   'Lamport-Time': '{{lamport}}', 'Idempotency-Key': '{{$guid}}', Prefer: 'wait=5',
-  number: '{{account}}', id: '{{operation_id}}', limit: '50', wait: '5',
+  number: '{{account}}', id: '{{operation_id}}', symbol: '{{symbol}}', limit: '50', wait: '5',
 };
 
 // Before and after every request: the client's Lamport clock, and what holds for every answer.
@@ -55,7 +56,7 @@ const keepOperation = `
 const balance = (script, amount) => `${script}
     pm.test('the balance', () => pm.expect(operation.result.account.balance).to.equal(${amount}));`;
 
-// The admin's token is of use to operators alone, so they sign in when the first of their calls is made.
+// The admin's token is of use for few calls, so they sign in when the first of them is made.
 const adminSignsIn = `
     pm.sendRequest({
       url: pm.variables.get('baseUrl') + '/v1/sessions', method: 'POST', header: { 'Content-Type': 'application/json' },
@@ -65,6 +66,25 @@ const adminSignsIn = `
       pm.collectionVariables.set('admin_token', response.json().token);
     });`;
 
+const freshSymbol = `${adminSignsIn}
+    pm.collectionVariables.set('symbol', 'W' + (Date.now().toString(36) + Math.random().toString(36).slice(2)).slice(-11).toUpperCase());`;
+
+const result = (script, title, actual, expected) => `${script}
+    pm.test('${title}', () => pm.expect(${actual}).to.eql(${JSON.stringify(expected)}));`;
+
+const order = (script, ...expected) => result(script, 'the order', '[operation.result.status, operation.result.filled_quantity, operation.result.remaining_quantity]', expected);
+
+const keepOrder = `${keepOperation}
+    pm.collectionVariables.set('order_id', operation.result.id);`;
+
+const rejected = (code) => `
+    const operation = pm.response.json();
+    pm.test('it is rejected', () => pm.expect([operation.status, operation.problem.code]).to.eql(['rejected', '${code}']));`;
+
+const answers = (title, actual, expected) => `
+    const answer = pm.response.json();
+    pm.test('${title}', () => pm.expect(${actual}).to.eql(${JSON.stringify(expected)}));`;
+
 const problem = (code) => `
     pm.test('the code', () => pm.expect(pm.response.json().code).to.equal('${code}'));`;
 
@@ -72,11 +92,12 @@ const items = `
     pm.test('there are some', () => pm.expect(pm.response.json().items).to.not.be.empty);`;
 
 const me = { username: '{{username}}', password: '{{password}}' };
+const friend = { ...me, username: '{{username}}-friend' };
 
 export const steps = [
   { of: 'createUser', body: me, before: freshUser, expect: 201, after: keepAccount },
   { of: 'createUser', name: 'Register: the name is taken', body: me, expect: 409, after: problem('username_taken') },
-  { of: 'createUser', name: 'Register: somebody to send money to', body: { ...me, username: '{{username}}-friend' }, expect: 201, after: keepOtherAccount },
+  { of: 'createUser', name: 'Register: somebody to send money to', body: friend, expect: 201, after: keepOtherAccount },
   { of: 'createSession', name: 'Sign in: unknown name', body: { ...me, username: 'nobody-{{username}}' }, expect: 401, after: problem('unknown_username') },
   { of: 'createSession', name: 'Sign in: wrong password', body: { ...me, password: 'not-{{password}}' }, expect: 401, after: problem('wrong_password') },
   { of: 'createSession', body: me, expect: 201, after: keepToken },
@@ -92,9 +113,7 @@ export const steps = [
   { of: 'createTransfer', body: { from: '{{account}}', to: '{{other_account}}', amount: 550, reference: 'lunch' }, expect: 200, after: balance(keepOperation, 1000) },
   {
     of: 'createTransfer', name: 'Move money: more than there is', body: { from: '{{account}}', to: '{{other_account}}', amount: 1001 }, expect: 200,
-    after: `
-    const operation = pm.response.json();
-    pm.test('it is rejected', () => pm.expect([operation.status, operation.problem.code]).to.eql(['rejected', 'insufficient_funds']));`,
+    after: rejected('insufficient_funds'),
   },
   {
     of: 'createTransfer', name: 'Move money: not waiting', header: { Prefer: 'respond-async' },
@@ -111,6 +130,40 @@ export const steps = [
   { of: 'listEntries', query: { limit: '2' }, expect: 200, after: items },
   { of: 'getBalance', query: { operation: '{{operation_id}}' }, expect: 200 },
   { of: 'createFeedTicket', expect: 201 },
+
+  { of: 'createSymbol', before: freshSymbol, body: { symbol: '{{symbol}}', name: 'Walkers', tick: 2, lot: 1 }, expect: 201 },
+  { of: 'createSymbol', name: 'List a symbol: it is listed', body: { symbol: '{{symbol}}', name: 'Walkers', tick: 2, lot: 1 }, expect: 409, after: problem('symbol_taken') },
+  { of: 'listSymbols', expect: 200, after: items },
+  { of: 'getSymbol', expect: 200, after: answers('the fee is 10 %', 'answer.fee_bps', 1000) },
+  { of: 'getSymbol', name: 'One symbol: there is none', path: { symbol: 'NONE' }, expect: 404, after: problem('unknown_symbol') },
+  { of: 'createIssue', body: { account: '{{account}}', quantity: 100 }, expect: 200, after: result(keepOperation, 'the holding', 'operation.result.holding.quantity', 100) },
+  { of: 'createOrder', name: 'Sell 50 at 32', body: { symbol: '{{symbol}}', side: 'sell', quantity: 50, price: 32 }, expect: 200, after: order(keepOrder, 'open', 0, 50) },
+  { of: 'createOrder', name: 'Sell more than there is', body: { symbol: '{{symbol}}', side: 'sell', quantity: 51, price: 32 }, expect: 200, after: rejected('insufficient_shares') },
+  { of: 'createOrder', name: 'Buy: not at this price', body: { symbol: '{{symbol}}', side: 'buy', quantity: 1, price: 31 }, expect: 200, after: rejected('invalid_tick') },
+  { of: 'createOrder', name: 'Buy at no price', body: { symbol: '{{symbol}}', side: 'buy', quantity: 1 }, expect: 422, after: problem('invalid') },
+  { of: 'createOrder', name: 'Buy from oneself', body: { symbol: '{{symbol}}', side: 'buy', quantity: 1, price: 32 }, expect: 200, after: order(keepOperation, 'cancelled', 0, 0) },
+  { of: 'getBook', expect: 200, after: answers('the offer', 'answer.asks', [{ price: 32, quantity: 50, orders: 1 }]) },
+
+  { of: 'createSession', folder: 'exchange', name: 'Sign in: the friend', body: friend, expect: 201, after: keepToken },
+  { of: 'createDeposit', folder: 'exchange', name: 'Pay cash in: the friend', path: { number: '{{other_account}}' }, body: { amount: 5000 }, expect: 200, after: keepOperation },
+  { of: 'createOrder', name: 'Buy 50 at 32: filled at once', body: { symbol: '{{symbol}}', side: 'buy', quantity: 50, price: 32 }, expect: 200, after: order(keepOperation, 'filled', 50, 0) },
+  { of: 'listHoldings', expect: 200, after: answers('50 shares', 'answer.items.map((h) => h.quantity)', [50]) },
+  { of: 'getOrder', name: "One order: somebody else's", path: { id: '{{order_id}}' }, expect: 404, after: problem('unknown_order') },
+  { of: 'deleteCurrentSession', folder: 'exchange', name: 'Sign out: the friend', expect: 204 },
+  { of: 'createSession', folder: 'exchange', name: 'Sign in: back again', body: { ...me, take_over: true }, expect: 201, after: keepToken },
+
+  { of: 'getOrder', path: { id: '{{order_id}}' }, expect: 200, after: answers('it is filled', '[answer.status, answer.filled_quantity]', ['filled', 50]) },
+  { of: 'listFills', query: { order: '{{order_id}}' }, expect: 200, after: answers('1600 less 160', 'answer.items.map((f) => [f.quantity * f.price, f.fee, f.liquidity])', [[1600, 160, 'maker']]) },
+  { of: 'listTrades', expect: 200, after: answers('one trade', 'answer.items.map((t) => [t.price, t.quantity, t.taker_side])', [[32, 50, 'buy']]) },
+  { of: 'listCandles', query: { interval: '1d' }, expect: 200, after: answers('one candle', 'answer.items.map((c) => [c.open, c.close, c.volume, c.trades])', [[32, 32, 50, 1]]) },
+  { of: 'createOrder', name: 'Sell 10 at 40', body: { symbol: '{{symbol}}', side: 'sell', quantity: 10, price: 40 }, expect: 200, after: order(keepOrder, 'open', 0, 10) },
+  { of: 'deleteOrder', path: { id: '{{order_id}}' }, expect: 200, after: order(keepOperation, 'cancelled', 0, 0) },
+  { of: 'deleteOrder', name: 'Cancel an order: it is cancelled', path: { id: '{{order_id}}' }, expect: 200, after: rejected('order_not_open') },
+  { of: 'createOrder', name: 'Sell 10 at 50', body: { symbol: '{{symbol}}', side: 'sell', quantity: 10, price: 50 }, expect: 200, after: order(keepOperation, 'open', 0, 10) },
+  { of: 'deleteOrders', expect: 200, after: result(keepOperation, 'one', 'operation.result.cancelled_orders', 1) },
+  { of: 'listOrders', query: { status: 'open' }, expect: 200, after: answers('none is open', 'answer.items', []) },
+  { of: 'updateSymbol', body: { halted: true }, expect: 200 },
+  { of: 'createOrder', name: 'Sell: halted', body: { symbol: '{{symbol}}', side: 'sell', quantity: 1, price: 32 }, expect: 200, after: rejected('symbol_halted') },
 
   { of: 'listLanes', before: adminSignsIn, expect: 200, after: items },
   { of: 'updateLane', path: { name: 'bank' }, body: { paused: false }, expect: 200 },

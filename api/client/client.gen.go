@@ -17,6 +17,48 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for CandleInterval.
+const (
+	N1d CandleInterval = "1d"
+	N1h CandleInterval = "1h"
+	N1m CandleInterval = "1m"
+	N5m CandleInterval = "5m"
+)
+
+// Valid indicates whether the value is a known member of the CandleInterval enum.
+func (e CandleInterval) Valid() bool {
+	switch e {
+	case N1d:
+		return true
+	case N1h:
+		return true
+	case N1m:
+		return true
+	case N5m:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Liquidity.
+const (
+	Maker Liquidity = "maker"
+	Taker Liquidity = "taker"
+)
+
+// Valid indicates whether the value is a known member of the Liquidity enum.
+func (e Liquidity) Valid() bool {
+	switch e {
+	case Maker:
+		return true
+	case Taker:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for OperationStatus.
 const (
 	Failed    OperationStatus = "failed"
@@ -44,35 +86,86 @@ func (e OperationStatus) Valid() bool {
 	}
 }
 
+// Defines values for OrderStatus.
+const (
+	Cancelled OrderStatus = "cancelled"
+	Filled    OrderStatus = "filled"
+	Open      OrderStatus = "open"
+)
+
+// Valid indicates whether the value is a known member of the OrderStatus enum.
+func (e OrderStatus) Valid() bool {
+	switch e {
+	case Cancelled:
+		return true
+	case Filled:
+		return true
+	case Open:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OrderType.
+const (
+	OrderTypeLimit  OrderType = "limit"
+	OrderTypeMarket OrderType = "market"
+)
+
+// Valid indicates whether the value is a known member of the OrderType enum.
+func (e OrderType) Valid() bool {
+	switch e {
+	case OrderTypeLimit:
+		return true
+	case OrderTypeMarket:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
-	ProblemCodeAccountNumberTaken   ProblemCode = "account_number_taken"
-	ProblemCodeAlreadySignedIn      ProblemCode = "already_signed_in"
-	ProblemCodeBalanceLimit         ProblemCode = "balance_limit"
-	ProblemCodeForbidden            ProblemCode = "forbidden"
-	ProblemCodeIdempotencyKeyReused ProblemCode = "idempotency_key_reused"
-	ProblemCodeInsufficientFunds    ProblemCode = "insufficient_funds"
-	ProblemCodeInternal             ProblemCode = "internal"
-	ProblemCodeInvalid              ProblemCode = "invalid"
-	ProblemCodeLaneFull             ProblemCode = "lane_full"
-	ProblemCodeMalformed            ProblemCode = "malformed"
-	ProblemCodeMethodNotAllowed     ProblemCode = "method_not_allowed"
-	ProblemCodeNotFound             ProblemCode = "not_found"
-	ProblemCodeNotReplayable        ProblemCode = "not_replayable"
-	ProblemCodeOperationFailed      ProblemCode = "operation_failed"
-	ProblemCodePayloadTooLarge      ProblemCode = "payload_too_large"
-	ProblemCodeRequestTimeout       ProblemCode = "request_timeout"
-	ProblemCodeSameAccount          ProblemCode = "same_account"
-	ProblemCodeTooManyAttempts      ProblemCode = "too_many_attempts"
-	ProblemCodeTooManyRequests      ProblemCode = "too_many_requests"
-	ProblemCodeUnauthorized         ProblemCode = "unauthorized"
-	ProblemCodeUnavailable          ProblemCode = "unavailable"
-	ProblemCodeUnknownAccount       ProblemCode = "unknown_account"
-	ProblemCodeUnknownTopic         ProblemCode = "unknown_topic"
-	ProblemCodeUnknownUsername      ProblemCode = "unknown_username"
-	ProblemCodeUnsupportedMediaType ProblemCode = "unsupported_media_type"
-	ProblemCodeUsernameTaken        ProblemCode = "username_taken"
-	ProblemCodeWrongPassword        ProblemCode = "wrong_password"
+	ProblemCodeAccountNumberTaken     ProblemCode = "account_number_taken"
+	ProblemCodeAlreadySignedIn        ProblemCode = "already_signed_in"
+	ProblemCodeBalanceLimit           ProblemCode = "balance_limit"
+	ProblemCodeDuplicateClientOrderId ProblemCode = "duplicate_client_order_id"
+	ProblemCodeFokNotFillable         ProblemCode = "fok_not_fillable"
+	ProblemCodeForbidden              ProblemCode = "forbidden"
+	ProblemCodeIdempotencyKeyReused   ProblemCode = "idempotency_key_reused"
+	ProblemCodeInsufficientFunds      ProblemCode = "insufficient_funds"
+	ProblemCodeInsufficientShares     ProblemCode = "insufficient_shares"
+	ProblemCodeInternal               ProblemCode = "internal"
+	ProblemCodeInvalid                ProblemCode = "invalid"
+	ProblemCodeInvalidLot             ProblemCode = "invalid_lot"
+	ProblemCodeInvalidTick            ProblemCode = "invalid_tick"
+	ProblemCodeLaneFull               ProblemCode = "lane_full"
+	ProblemCodeMalformed              ProblemCode = "malformed"
+	ProblemCodeMethodNotAllowed       ProblemCode = "method_not_allowed"
+	ProblemCodeNotFound               ProblemCode = "not_found"
+	ProblemCodeNotReplayable          ProblemCode = "not_replayable"
+	ProblemCodeNotionalOverflow       ProblemCode = "notional_overflow"
+	ProblemCodeOperationFailed        ProblemCode = "operation_failed"
+	ProblemCodeOrderNotOpen           ProblemCode = "order_not_open"
+	ProblemCodePayloadTooLarge        ProblemCode = "payload_too_large"
+	ProblemCodePostOnlyWouldCross     ProblemCode = "post_only_would_cross"
+	ProblemCodeRequestTimeout         ProblemCode = "request_timeout"
+	ProblemCodeSameAccount            ProblemCode = "same_account"
+	ProblemCodeSymbolHalted           ProblemCode = "symbol_halted"
+	ProblemCodeSymbolTaken            ProblemCode = "symbol_taken"
+	ProblemCodeTooManyAttempts        ProblemCode = "too_many_attempts"
+	ProblemCodeTooManyRequests        ProblemCode = "too_many_requests"
+	ProblemCodeUnauthorized           ProblemCode = "unauthorized"
+	ProblemCodeUnavailable            ProblemCode = "unavailable"
+	ProblemCodeUnknownAccount         ProblemCode = "unknown_account"
+	ProblemCodeUnknownOrder           ProblemCode = "unknown_order"
+	ProblemCodeUnknownSymbol          ProblemCode = "unknown_symbol"
+	ProblemCodeUnknownTopic           ProblemCode = "unknown_topic"
+	ProblemCodeUnknownUsername        ProblemCode = "unknown_username"
+	ProblemCodeUnsupportedMediaType   ProblemCode = "unsupported_media_type"
+	ProblemCodeUsernameTaken          ProblemCode = "username_taken"
+	ProblemCodeWrongPassword          ProblemCode = "wrong_password"
 )
 
 // Valid indicates whether the value is a known member of the ProblemCode enum.
@@ -84,15 +177,25 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeBalanceLimit:
 		return true
+	case ProblemCodeDuplicateClientOrderId:
+		return true
+	case ProblemCodeFokNotFillable:
+		return true
 	case ProblemCodeForbidden:
 		return true
 	case ProblemCodeIdempotencyKeyReused:
 		return true
 	case ProblemCodeInsufficientFunds:
 		return true
+	case ProblemCodeInsufficientShares:
+		return true
 	case ProblemCodeInternal:
 		return true
 	case ProblemCodeInvalid:
+		return true
+	case ProblemCodeInvalidLot:
+		return true
+	case ProblemCodeInvalidTick:
 		return true
 	case ProblemCodeLaneFull:
 		return true
@@ -104,13 +207,23 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeNotReplayable:
 		return true
+	case ProblemCodeNotionalOverflow:
+		return true
 	case ProblemCodeOperationFailed:
 		return true
+	case ProblemCodeOrderNotOpen:
+		return true
 	case ProblemCodePayloadTooLarge:
+		return true
+	case ProblemCodePostOnlyWouldCross:
 		return true
 	case ProblemCodeRequestTimeout:
 		return true
 	case ProblemCodeSameAccount:
+		return true
+	case ProblemCodeSymbolHalted:
+		return true
+	case ProblemCodeSymbolTaken:
 		return true
 	case ProblemCodeTooManyAttempts:
 		return true
@@ -121,6 +234,10 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeUnavailable:
 		return true
 	case ProblemCodeUnknownAccount:
+		return true
+	case ProblemCodeUnknownOrder:
+		return true
+	case ProblemCodeUnknownSymbol:
 		return true
 	case ProblemCodeUnknownTopic:
 		return true
@@ -149,6 +266,45 @@ func (e Role) Valid() bool {
 	case RoleAdmin:
 		return true
 	case RoleUser:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Side.
+const (
+	Buy  Side = "buy"
+	Sell Side = "sell"
+)
+
+// Valid indicates whether the value is a known member of the Side enum.
+func (e Side) Valid() bool {
+	switch e {
+	case Buy:
+		return true
+	case Sell:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TimeInForce.
+const (
+	Fok TimeInForce = "fok"
+	Gtc TimeInForce = "gtc"
+	Ioc TimeInForce = "ioc"
+)
+
+// Valid indicates whether the value is a known member of the TimeInForce enum.
+func (e TimeInForce) Valid() bool {
+	switch e {
+	case Fok:
+		return true
+	case Gtc:
+		return true
+	case Ioc:
 		return true
 	default:
 		return false
@@ -233,6 +389,76 @@ type Balance struct {
 	Number AccountNumber `json:"number"`
 }
 
+// Book defines model for Book.
+type Book struct {
+	// Asks Sellers, lowest price first.
+	Asks []Level `json:"asks"`
+
+	// Bids Buyers, highest price first.
+	Bids []Level `json:"bids"`
+
+	// Sequence Of the last `book.changed` that is in it.
+	//
+	// Example: 7
+	Sequence int64 `json:"sequence"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+}
+
+// Candle defines model for Candle.
+type Candle struct {
+	// Close Of the last trade.
+	Close Price `json:"close"`
+
+	// High Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	High     Price          `json:"high"`
+	Interval CandleInterval `json:"interval"`
+
+	// Low Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	Low Price `json:"low"`
+
+	// Open Of the first trade.
+	Open Price `json:"open"`
+
+	// Start RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	Start Time `json:"start"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// Trades How many trades.
+	//
+	// Example: 1
+	Trades int64 `json:"trades"`
+
+	// Volume Shares traded.
+	//
+	// Example: 50
+	Volume int64 `json:"volume"`
+}
+
+// CandleInterval defines model for CandleInterval.
+type CandleInterval string
+
+// CandleList defines model for CandleList.
+type CandleList struct {
+	Items []Candle `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // CashMovement defines model for CashMovement.
 type CashMovement struct {
 	// Amount Minor units (cents).
@@ -240,6 +466,9 @@ type CashMovement struct {
 	// Example: 1000
 	Amount Amount `json:"amount"`
 }
+
+// ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
+type ClientOrderId = string
 
 // Entry A line of a statement, which is one posting of a journal entry.
 type Entry struct {
@@ -266,7 +495,9 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind Example: transfer
+	// Kind `deposit`, `withdrawal`, `transfer` or `trade`.
+	//
+	// Example: transfer
 	Kind string `json:"kind"`
 
 	// Lamport A Lamport time.
@@ -279,7 +510,9 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	OperationId Id `json:"operation_id"`
 
-	// Reference Example: lunch
+	// Reference Of a transfer, what its sender wrote; of a trade, its id.
+	//
+	// Example: lunch
 	Reference *string `json:"reference"`
 }
 
@@ -298,6 +531,83 @@ type FeedTicket struct {
 	// Example: 2026-11-21T10:00:00.000001Z
 	ExpiresAt Time   `json:"expires_at"`
 	Ticket    string `json:"ticket"`
+}
+
+// Fill One side of a trade, as its owner sees it.
+type Fill struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At Time `json:"at"`
+
+	// Fee What the seller paid of the proceeds; 0 for the buyer.
+	//
+	// Example: 0
+	Fee int64 `json:"fee"`
+
+	// Id The trade's id with the side.
+	//
+	// Example: TCB-1-buy
+	Id string `json:"id"`
+
+	// Liquidity `maker`: the order rested. `taker`: it met one that did.
+	Liquidity Liquidity `json:"liquidity"`
+
+	// OrderId Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	OrderId Id `json:"order_id"`
+
+	// Price Of the trade; never worse than the limit.
+	Price Price `json:"price"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+	Side     Side     `json:"side"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+}
+
+// FillList defines model for FillList.
+type FillList struct {
+	Items []Fill `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Holding defines model for Holding.
+type Holding struct {
+	// Available `quantity` − `held`.
+	//
+	// Example: 50
+	Available int64 `json:"available"`
+
+	// Held Offered by open sell orders.
+	//
+	// Example: 50
+	Held int64 `json:"held"`
+
+	// Quantity Example: 100
+	Quantity int64 `json:"quantity"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+}
+
+// HoldingList defines model for HoldingList.
+type HoldingList struct {
+	Items []Holding `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
 }
 
 // Id Opaque, ordered by time.
@@ -337,6 +647,69 @@ type LanePatch struct {
 	Paused bool `json:"paused"`
 }
 
+// Level All orders of one side at one price.
+type Level struct {
+	// Orders How many they are.
+	//
+	// Example: 1
+	Orders int64 `json:"orders"`
+
+	// Price Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	Price Price `json:"price"`
+
+	// Quantity What remains of the orders.
+	//
+	// Example: 50
+	Quantity int64 `json:"quantity"`
+}
+
+// Liquidity `maker`: the order rested. `taker`: it met one that did.
+type Liquidity string
+
+// NewIssue defines model for NewIssue.
+type NewIssue struct {
+	// Account Capital letters and digits.
+	//
+	// Example: 1111111111
+	Account AccountNumber `json:"account"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+}
+
+// NewOrder defines model for NewOrder.
+type NewOrder struct {
+	// ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
+	ClientOrderId *ClientOrderId `json:"client_order_id,omitempty"`
+
+	// PostOnly With `limit` and `gtc` only.
+	PostOnly *bool `json:"post_only,omitempty"`
+
+	// Price The limit: required for `limit`, left out for `market`.
+	Price *Price `json:"price,omitempty"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+	Side     Side     `json:"side"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// TimeInForce Unless it is given, `gtc` for `limit` and `ioc` for `market`, which cannot be `gtc`.
+	TimeInForce *TimeInForce `json:"time_in_force,omitempty"`
+
+	// Type `limit`, unless it is given.
+	Type *OrderType `json:"type,omitempty"`
+}
+
 // NewSession defines model for NewSession.
 type NewSession struct {
 	// Password Example: counting-engine
@@ -347,6 +720,26 @@ type NewSession struct {
 
 	// Username Example: ada
 	Username string `json:"username"`
+}
+
+// NewSymbol defines model for NewSymbol.
+type NewSymbol struct {
+	// FeeBps Example: 1000
+	FeeBps *int `json:"fee_bps,omitempty"`
+
+	// Lot Example: 1
+	Lot int64 `json:"lot"`
+
+	// Name Example: Turing Computing Bureau
+	Name string `json:"name"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// Tick Example: 1
+	Tick int64 `json:"tick"`
 }
 
 // NewTransfer defines model for NewTransfer.
@@ -406,7 +799,9 @@ type Notice struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind Example: announcement
+	// Kind Such as `announcement`, or `order.filled` for a fill while no session lived.
+	//
+	// Example: order.filled
 	Kind string `json:"kind"`
 	Text string `json:"text"`
 }
@@ -428,7 +823,9 @@ type Operation struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind Example: transfer
+	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation` or `share_issue`.
+	//
+	// Example: transfer
 	Kind string `json:"kind"`
 
 	// Lamport The stamp of its execution; before that, of its acceptance.
@@ -443,7 +840,9 @@ type Operation struct {
 	// Problem Why the operation was rejected or failed; null if it was not.
 	Problem *OperationProblem `json:"problem"`
 
-	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement.
+	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement. `order` and
+	// `order_cancellation`: the Order after it. `order_mass_cancellation`: `{symbol, cancelled_orders}`, how many were cancelled. `share_issue`: `{account, holding}`, the
+	// account's number and the Holding after it.
 	Result    *map[string]interface{} `json:"result"`
 	StartedAt *time.Time              `json:"started_at"`
 
@@ -483,6 +882,75 @@ type OperationProblem struct {
 // OperationStatus `rejected`: a rule said no. `failed`: a fault; an operator can replay it.
 type OperationStatus string
 
+// Order `filled_quantity` + `remaining_quantity` + `cancelled_quantity` = `quantity`, always.
+type Order struct {
+	// CancelledQuantity Example: 0
+	CancelledQuantity int64   `json:"cancelled_quantity"`
+	ClientOrderId     *string `json:"client_order_id"`
+
+	// CompletedAt When it was filled or cancelled.
+	CompletedAt *time.Time `json:"completed_at"`
+
+	// FilledQuantity Example: 20
+	FilledQuantity int64 `json:"filled_quantity"`
+
+	// Id Also that of the operation that submitted it.
+	Id       Id   `json:"id"`
+	PostOnly bool `json:"post_only"`
+
+	// Price The limit; null for a market order.
+	//
+	// Example: 32
+	Price *int64 `json:"price"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+
+	// RemainingQuantity What may still be filled; 0 unless it is open.
+	//
+	// Example: 30
+	RemainingQuantity int64 `json:"remaining_quantity"`
+	Side              Side  `json:"side"`
+
+	// Status `open`: it rests in the book. `cancelled`: by its owner, by its time in force or to prevent a trade with oneself; what was filled before stands.
+	Status OrderStatus `json:"status"`
+
+	// SubmittedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	SubmittedAt Time `json:"submitted_at"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// TimeInForce `gtc`: good till cancelled. `ioc`: immediate or cancel. `fok`: fill or kill.
+	TimeInForce TimeInForce `json:"time_in_force"`
+	Type        OrderType   `json:"type"`
+}
+
+// OrderList defines model for OrderList.
+type OrderList struct {
+	Items []Order `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// OrderStatus `open`: it rests in the book. `cancelled`: by its owner, by its time in force or to prevent a trade with oneself; what was filled before stands.
+type OrderStatus string
+
+// OrderType defines model for OrderType.
+type OrderType string
+
+// Price Minor units a share; a multiple of the symbol's tick.
+//
+// Example: 32
+type Price = int64
+
 // Problem RFC 9457.
 type Problem struct {
 	// AttemptsLeft With `wrong_password`: how many more are allowed.
@@ -516,6 +984,11 @@ type Problem struct {
 // ProblemCode Stable; for programs to tell problems apart.
 type ProblemCode string
 
+// Quantity Shares; a multiple of the symbol's lot.
+//
+// Example: 50
+type Quantity = int64
+
 // Role defines model for Role.
 type Role string
 
@@ -532,15 +1005,112 @@ type Session struct {
 	User  User   `json:"user"`
 }
 
+// Side defines model for Side.
+type Side string
+
 // Stamp A Lamport time.
 //
 // Example: 8
 type Stamp = int64
 
+// Symbol defines model for Symbol.
+type Symbol struct {
+	// FeeBps What the seller pays of the proceeds, in basis points (hundredths of a per cent).
+	//
+	// Example: 1000
+	FeeBps int `json:"fee_bps"`
+
+	// Halted No new orders are accepted.
+	Halted bool `json:"halted"`
+
+	// ListedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	ListedAt Time `json:"listed_at"`
+
+	// Lot Quantities are multiples of it, in shares.
+	//
+	// Example: 1
+	Lot int64 `json:"lot"`
+
+	// Name Example: Turing Computing Bureau
+	Name string `json:"name"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// Tick Prices are multiples of it, in minor units.
+	//
+	// Example: 1
+	Tick int64 `json:"tick"`
+}
+
+// SymbolChange defines model for SymbolChange.
+type SymbolChange struct {
+	Halted bool `json:"halted"`
+}
+
+// SymbolCode Capital letters and digits, a letter first.
+//
+// Example: TCB
+type SymbolCode = string
+
+// SymbolList defines model for SymbolList.
+type SymbolList struct {
+	Items []Symbol `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // Time RFC 3339, UTC.
 //
 // Example: 2026-11-21T10:00:00.000001Z
 type Time = time.Time
+
+// TimeInForce `gtc`: good till cancelled. `ioc`: immediate or cancel. `fok`: fill or kill.
+type TimeInForce string
+
+// Trade defines model for Trade.
+type Trade struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At Time `json:"at"`
+
+	// Id The symbol and the trade's number in it, from 1, without holes.
+	//
+	// Example: TCB-1
+	Id string `json:"id"`
+
+	// Price Minor units a share; a multiple of the symbol's tick.
+	//
+	// Example: 32
+	Price Price `json:"price"`
+
+	// Quantity Shares; a multiple of the symbol's lot.
+	//
+	// Example: 50
+	Quantity Quantity `json:"quantity"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol SymbolCode `json:"symbol"`
+
+	// TakerSide The side of the order that met a resting one.
+	TakerSide Side `json:"taker_side"`
+}
+
+// TradeList defines model for TradeList.
+type TradeList struct {
+	Items []Trade `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
 
 // User defines model for User.
 type User struct {
@@ -576,10 +1146,20 @@ type LamportTime = int64
 // Limit Example: 50
 type Limit = int
 
+// OnlySymbol Capital letters and digits, a letter first.
+//
+// Example: TCB
+type OnlySymbol = SymbolCode
+
 // OperationId Opaque, ordered by time.
 //
 // Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 type OperationId = Id
+
+// OrderId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type OrderId = Id
 
 // Prefer Example: wait=5
 type Prefer = string
@@ -700,7 +1280,7 @@ type GetAuditParams struct {
 
 // GetFeedParams defines parameters for GetFeed.
 type GetFeedParams struct {
-	// Topics Comma-separated topics.
+	// Topics Comma-separated topics, such as `me,trades:TCB,book:TCB`.
 	Topics *string `form:"topics,omitempty" json:"topics,omitempty"`
 
 	// LastEventId The same as the header `Last-Event-ID`, which wins.
@@ -717,6 +1297,36 @@ type GetFeedParams struct {
 type CreateFeedTicketParams struct {
 	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListFillsParams defines parameters for ListFills.
+type ListFillsParams struct {
+	// Order Only fills of this order.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Symbol Only those of this symbol.
+	Symbol *OnlySymbol `form:"symbol,omitempty" json:"symbol,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListHoldingsParams defines parameters for ListHoldings.
+type ListHoldingsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
@@ -791,6 +1401,72 @@ type ReplayOperationParams struct {
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
 }
 
+// DeleteOrdersParams defines parameters for DeleteOrders.
+type DeleteOrdersParams struct {
+	// Symbol The symbol.
+	Symbol SymbolCode `form:"symbol" json:"symbol"`
+
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListOrdersParams defines parameters for ListOrders.
+type ListOrdersParams struct {
+	// Symbol Only those of this symbol.
+	Symbol *OnlySymbol `form:"symbol,omitempty" json:"symbol,omitempty"`
+
+	// Status Only orders in this state.
+	Status *OrderStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// ClientOrderId The order to which the caller gave this id.
+	ClientOrderId *ClientOrderId `form:"client_order_id,omitempty" json:"client_order_id,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreateOrderParams defines parameters for CreateOrder.
+type CreateOrderParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// DeleteOrderParams defines parameters for DeleteOrder.
+type DeleteOrderParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetOrderParams defines parameters for GetOrder.
+type GetOrderParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
 // CreateSessionParams defines parameters for CreateSession.
 type CreateSessionParams struct {
 	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
@@ -802,6 +1478,93 @@ type CreateSessionParams struct {
 
 // DeleteCurrentSessionParams defines parameters for DeleteCurrentSession.
 type DeleteCurrentSessionParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListSymbolsParams defines parameters for ListSymbols.
+type ListSymbolsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreateSymbolParams defines parameters for CreateSymbol.
+type CreateSymbolParams struct {
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetSymbolParams defines parameters for GetSymbol.
+type GetSymbolParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// UpdateSymbolParams defines parameters for UpdateSymbol.
+type UpdateSymbolParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetBookParams defines parameters for GetBook.
+type GetBookParams struct {
+	// Depth Levels a side.
+	Depth *int `form:"depth,omitempty" json:"depth,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListCandlesParams defines parameters for ListCandles.
+type ListCandlesParams struct {
+	// Interval The length of the candles.
+	Interval *CandleInterval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// From Only candles that start at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only candles that start before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreateIssueParams defines parameters for CreateIssue.
+type CreateIssueParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListTradesParams defines parameters for ListTrades.
+type ListTradesParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
 	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
 }
@@ -842,8 +1605,20 @@ type CreateWithdrawalJSONRequestBody = CashMovement
 // UpdateLaneJSONRequestBody defines body for UpdateLane for application/json ContentType.
 type UpdateLaneJSONRequestBody = LanePatch
 
+// CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
+type CreateOrderJSONRequestBody = NewOrder
+
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = NewSession
+
+// CreateSymbolJSONRequestBody defines body for CreateSymbol for application/json ContentType.
+type CreateSymbolJSONRequestBody = NewSymbol
+
+// UpdateSymbolJSONRequestBody defines body for UpdateSymbol for application/json ContentType.
+type UpdateSymbolJSONRequestBody = SymbolChange
+
+// CreateIssueJSONRequestBody defines body for CreateIssue for application/json ContentType.
+type CreateIssueJSONRequestBody = NewIssue
 
 // CreateTransferJSONRequestBody defines body for CreateTransfer for application/json ContentType.
 type CreateTransferJSONRequestBody = NewTransfer
@@ -998,7 +1773,13 @@ type ClientInterface interface {
 	// A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
 	// To look at it, use `curl -N`: Swagger UI cannot show a stream.
 	//
-	// Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
+	// Topics:
+	// - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
+	//   `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
+	//   lives are given as notices at the next sign-in.
+	// - `trades:SYMBOL`: `trade`, a Trade.
+	// - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+	// - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 	//
 	// Corresponds with GET /v1/feed (the `GetFeed` operationId).
 	GetFeed(ctx context.Context, params *GetFeedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1009,6 +1790,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/feed/tickets (the `CreateFeedTicket` operationId).
 	CreateFeedTicket(ctx context.Context, params *CreateFeedTicketParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFills The caller's fills, newest first
+	//
+	// Corresponds with GET /v1/fills (the `ListFills` operationId).
+	ListFills(ctx context.Context, params *ListFillsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListHoldings The caller's shares
+	//
+	// By symbol; those of which the caller has none are left out.
+	//
+	// Corresponds with GET /v1/holdings (the `ListHoldings` operationId).
+	ListHoldings(ctx context.Context, params *ListHoldingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListLanes The lanes
 	//
@@ -1059,6 +1852,79 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/operations/{id}/replay (the `ReplayOperation` operationId).
 	ReplayOperation(ctx context.Context, id OperationId, params *ReplayOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteOrders Cancel all open orders of a symbol
+	//
+	// The caller's own, those that are open when the line comes to this. The operation is an `order_mass_cancellation`; it succeeds though there be none.
+	//
+	// Corresponds with DELETE /v1/orders (the `DeleteOrders` operationId).
+	DeleteOrders(ctx context.Context, params *DeleteOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOrders The caller's orders, newest first
+	//
+	// Those that were accepted and executed; one that still waits in line, or was rejected, is an operation and no order yet.
+	//
+	// Corresponds with GET /v1/orders (the `ListOrders` operationId).
+	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOrderWithBody Buy or sell shares
+	//
+	// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+	// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+	// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+	// proceeds, rounded half up to the minor unit, never more than the proceeds.
+	//
+	// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+	// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+	// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+	// remains of it, and what it traded before stands.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+	// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+	// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+	// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+	// with what remains of it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+	CreateOrderWithBody(ctx context.Context, params *CreateOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateOrder Buy or sell shares
+	//
+	// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+	// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+	// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+	// proceeds, rounded half up to the minor unit, never more than the proceeds.
+	//
+	// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+	// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+	// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+	// remains of it, and what it traded before stands.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+	// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+	// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+	// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+	// with what remains of it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+	CreateOrder(ctx context.Context, params *CreateOrderParams, body CreateOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteOrder Cancel an order
+	//
+	// One that still waits in line can be cancelled too: this comes after it. What has been filled stands. The operation is an `order_cancellation`, rejected with
+	// `unknown_order` (the order was rejected itself) or `order_not_open` (it is filled or cancelled).
+	//
+	// Corresponds with DELETE /v1/orders/{id} (the `DeleteOrder` operationId).
+	DeleteOrder(ctx context.Context, id OrderId, params *DeleteOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOrder One order
+	//
+	// Corresponds with GET /v1/orders/{id} (the `GetOrder` operationId).
+	GetOrder(ctx context.Context, id OrderId, params *GetOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateSessionWithBody Sign in
 	//
 	// A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -1087,6 +1953,94 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/sessions/current (the `DeleteCurrentSession` operationId).
 	DeleteCurrentSession(ctx context.Context, params *DeleteCurrentSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSymbols What is traded
+	//
+	// Corresponds with GET /v1/symbols (the `ListSymbols` operationId).
+	ListSymbols(ctx context.Context, params *ListSymbolsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSymbolWithBody List a symbol
+	//
+	// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+	// account `fees-SYMBOL`. Nobody has shares until some are issued.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+	CreateSymbolWithBody(ctx context.Context, params *CreateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSymbol List a symbol
+	//
+	// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+	// account `fees-SYMBOL`. Nobody has shares until some are issued.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+	CreateSymbol(ctx context.Context, params *CreateSymbolParams, body CreateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSymbol One symbol
+	//
+	// Corresponds with GET /v1/symbols/{symbol} (the `GetSymbol` operationId).
+	GetSymbol(ctx context.Context, symbol SymbolCode, params *GetSymbolParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateSymbolWithBody Halt or resume trading
+	//
+	// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+	// rest stay in the book, and can be cancelled.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+	UpdateSymbolWithBody(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateSymbol Halt or resume trading
+	//
+	// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+	// rest stay in the book, and can be cancelled.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+	UpdateSymbol(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, body UpdateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetBook Book depth
+	//
+	// The price levels, best first. To follow them without a gap: open the feed with `book:SYMBOL`, read this, and apply each `book.changed` whose
+	// `sequence` is greater than the one here. Each is one more than the one before it.
+	//
+	// Corresponds with GET /v1/symbols/{symbol}/book (the `GetBook` operationId).
+	GetBook(ctx context.Context, symbol SymbolCode, params *GetBookParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListCandles Candles, newest first
+	//
+	// Made from trades; an interval without a trade has none. Intervals start at whole multiples of their length, UTC.
+	//
+	// Corresponds with GET /v1/symbols/{symbol}/candles (the `ListCandles` operationId).
+	ListCandles(ctx context.Context, symbol SymbolCode, params *ListCandlesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateIssueWithBody Grant shares
+	//
+	// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+	CreateIssueWithBody(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateIssue Grant shares
+	//
+	// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+	CreateIssue(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, body CreateIssueJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTrades Trade tape, newest first
+	//
+	// Corresponds with GET /v1/symbols/{symbol}/trades (the `ListTrades` operationId).
+	ListTrades(ctx context.Context, symbol SymbolCode, params *ListTradesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTransferWithBody Move money to another account
 	//
@@ -1297,7 +2251,13 @@ func (c *Client) GetAudit(ctx context.Context, params *GetAuditParams, reqEditor
 // A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
 // To look at it, use `curl -N`: Swagger UI cannot show a stream.
 //
-// Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
+// Topics:
+//   - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
+//     `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
+//     lives are given as notices at the next sign-in.
+//   - `trades:SYMBOL`: `trade`, a Trade.
+//   - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+//   - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 //
 // Corresponds with GET /v1/feed (the `GetFeed` operationId).
 func (c *Client) GetFeed(ctx context.Context, params *GetFeedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1319,6 +2279,38 @@ func (c *Client) GetFeed(ctx context.Context, params *GetFeedParams, reqEditors 
 // Corresponds with POST /v1/feed/tickets (the `CreateFeedTicket` operationId).
 func (c *Client) CreateFeedTicket(ctx context.Context, params *CreateFeedTicketParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateFeedTicketRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFills The caller's fills, newest first
+//
+// Corresponds with GET /v1/fills (the `ListFills` operationId).
+func (c *Client) ListFills(ctx context.Context, params *ListFillsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFillsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListHoldings The caller's shares
+//
+// By symbol; those of which the caller has none are left out.
+//
+// Corresponds with GET /v1/holdings (the `ListHoldings` operationId).
+func (c *Client) ListHoldings(ctx context.Context, params *ListHoldingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHoldingsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1448,6 +2440,139 @@ func (c *Client) ReplayOperation(ctx context.Context, id OperationId, params *Re
 	return c.Client.Do(req)
 }
 
+// DeleteOrders Cancel all open orders of a symbol
+//
+// The caller's own, those that are open when the line comes to this. The operation is an `order_mass_cancellation`; it succeeds though there be none.
+//
+// Corresponds with DELETE /v1/orders (the `DeleteOrders` operationId).
+func (c *Client) DeleteOrders(ctx context.Context, params *DeleteOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOrders The caller's orders, newest first
+//
+// Those that were accepted and executed; one that still waits in line, or was rejected, is an operation and no order yet.
+//
+// Corresponds with GET /v1/orders (the `ListOrders` operationId).
+func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOrdersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOrderWithBody Buy or sell shares
+//
+// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+// proceeds, rounded half up to the minor unit, never more than the proceeds.
+//
+// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+// remains of it, and what it traded before stands.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+// with what remains of it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+func (c *Client) CreateOrderWithBody(ctx context.Context, params *CreateOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOrderRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOrder Buy or sell shares
+//
+// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+// proceeds, rounded half up to the minor unit, never more than the proceeds.
+//
+// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+// remains of it, and what it traded before stands.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+// with what remains of it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+func (c *Client) CreateOrder(ctx context.Context, params *CreateOrderParams, body CreateOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOrderRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteOrder Cancel an order
+//
+// One that still waits in line can be cancelled too: this comes after it. What has been filled stands. The operation is an `order_cancellation`, rejected with
+// `unknown_order` (the order was rejected itself) or `order_not_open` (it is filled or cancelled).
+//
+// Corresponds with DELETE /v1/orders/{id} (the `DeleteOrder` operationId).
+func (c *Client) DeleteOrder(ctx context.Context, id OrderId, params *DeleteOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteOrderRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOrder One order
+//
+// Corresponds with GET /v1/orders/{id} (the `GetOrder` operationId).
+func (c *Client) GetOrder(ctx context.Context, id OrderId, params *GetOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrderRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateSessionWithBody Sign in
 //
 // A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -1497,6 +2622,204 @@ func (c *Client) CreateSession(ctx context.Context, params *CreateSessionParams,
 // Corresponds with DELETE /v1/sessions/current (the `DeleteCurrentSession` operationId).
 func (c *Client) DeleteCurrentSession(ctx context.Context, params *DeleteCurrentSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteCurrentSessionRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSymbols What is traded
+//
+// Corresponds with GET /v1/symbols (the `ListSymbols` operationId).
+func (c *Client) ListSymbols(ctx context.Context, params *ListSymbolsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSymbolsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSymbolWithBody List a symbol
+//
+// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+// account `fees-SYMBOL`. Nobody has shares until some are issued.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+func (c *Client) CreateSymbolWithBody(ctx context.Context, params *CreateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSymbolRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSymbol List a symbol
+//
+// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+// account `fees-SYMBOL`. Nobody has shares until some are issued.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+func (c *Client) CreateSymbol(ctx context.Context, params *CreateSymbolParams, body CreateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSymbolRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSymbol One symbol
+//
+// Corresponds with GET /v1/symbols/{symbol} (the `GetSymbol` operationId).
+func (c *Client) GetSymbol(ctx context.Context, symbol SymbolCode, params *GetSymbolParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSymbolRequest(c.Server, symbol, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateSymbolWithBody Halt or resume trading
+//
+// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+// rest stay in the book, and can be cancelled.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+func (c *Client) UpdateSymbolWithBody(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSymbolRequestWithBody(c.Server, symbol, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateSymbol Halt or resume trading
+//
+// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+// rest stay in the book, and can be cancelled.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+func (c *Client) UpdateSymbol(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, body UpdateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSymbolRequest(c.Server, symbol, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetBook Book depth
+//
+// The price levels, best first. To follow them without a gap: open the feed with `book:SYMBOL`, read this, and apply each `book.changed` whose
+// `sequence` is greater than the one here. Each is one more than the one before it.
+//
+// Corresponds with GET /v1/symbols/{symbol}/book (the `GetBook` operationId).
+func (c *Client) GetBook(ctx context.Context, symbol SymbolCode, params *GetBookParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetBookRequest(c.Server, symbol, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListCandles Candles, newest first
+//
+// Made from trades; an interval without a trade has none. Intervals start at whole multiples of their length, UTC.
+//
+// Corresponds with GET /v1/symbols/{symbol}/candles (the `ListCandles` operationId).
+func (c *Client) ListCandles(ctx context.Context, symbol SymbolCode, params *ListCandlesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListCandlesRequest(c.Server, symbol, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateIssueWithBody Grant shares
+//
+// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+func (c *Client) CreateIssueWithBody(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateIssueRequestWithBody(c.Server, symbol, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateIssue Grant shares
+//
+// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+func (c *Client) CreateIssue(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, body CreateIssueJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateIssueRequest(c.Server, symbol, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTrades Trade tape, newest first
+//
+// Corresponds with GET /v1/symbols/{symbol}/trades (the `ListTrades` operationId).
+func (c *Client) ListTrades(ctx context.Context, symbol SymbolCode, params *ListTradesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTradesRequest(c.Server, symbol, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2263,6 +3586,192 @@ func NewCreateFeedTicketRequest(server string, params *CreateFeedTicketParams) (
 	return req, nil
 }
 
+// NewListFillsRequest constructs an http.Request for the ListFills method
+func NewListFillsRequest(server string, params *ListFillsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/fills")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Symbol != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "symbol", *params.Symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListHoldingsRequest constructs an http.Request for the ListHoldings method
+func NewListHoldingsRequest(server string, params *ListHoldingsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/holdings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListLanesRequest constructs an http.Request for the ListLanes method
 func NewListLanesRequest(server string, params *ListLanesParams) (*http.Request, error) {
 	var err error
@@ -2739,6 +4248,407 @@ func NewReplayOperationRequest(server string, id OperationId, params *ReplayOper
 	return req, nil
 }
 
+// NewDeleteOrdersRequest constructs an http.Request for the DeleteOrders method
+func NewDeleteOrdersRequest(server string, params *DeleteOrdersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "symbol", params.Symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListOrdersRequest constructs an http.Request for the ListOrders method
+func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Symbol != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "symbol", *params.Symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ClientOrderId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_order_id", *params.ClientOrderId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateOrderRequest calls the generic CreateOrder builder with application/json body
+func NewCreateOrderRequest(server string, params *CreateOrderParams, body CreateOrderJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateOrderRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateOrderRequestWithBody constructs an http.Request for the CreateOrder method, with any body, and a specified content type
+func NewCreateOrderRequestWithBody(server string, params *CreateOrderParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteOrderRequest constructs an http.Request for the DeleteOrder method
+func NewDeleteOrderRequest(server string, id OrderId, params *DeleteOrderParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetOrderRequest constructs an http.Request for the GetOrder method
+func NewGetOrderRequest(server string, id OrderId, params *GetOrderParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCreateSessionRequest calls the generic CreateSession builder with application/json body
 func NewCreateSessionRequest(server string, params *CreateSessionParams, body CreateSessionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2825,6 +4735,636 @@ func NewDeleteCurrentSessionRequest(server string, params *DeleteCurrentSessionP
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListSymbolsRequest constructs an http.Request for the ListSymbols method
+func NewListSymbolsRequest(server string, params *ListSymbolsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateSymbolRequest calls the generic CreateSymbol builder with application/json body
+func NewCreateSymbolRequest(server string, params *CreateSymbolParams, body CreateSymbolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSymbolRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateSymbolRequestWithBody constructs an http.Request for the CreateSymbol method, with any body, and a specified content type
+func NewCreateSymbolRequestWithBody(server string, params *CreateSymbolParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetSymbolRequest constructs an http.Request for the GetSymbol method
+func NewGetSymbolRequest(server string, symbol SymbolCode, params *GetSymbolParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "symbol", symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateSymbolRequest calls the generic UpdateSymbol builder with application/json body
+func NewUpdateSymbolRequest(server string, symbol SymbolCode, params *UpdateSymbolParams, body UpdateSymbolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateSymbolRequestWithBody(server, symbol, params, "application/json", bodyReader)
+}
+
+// NewUpdateSymbolRequestWithBody constructs an http.Request for the UpdateSymbol method, with any body, and a specified content type
+func NewUpdateSymbolRequestWithBody(server string, symbol SymbolCode, params *UpdateSymbolParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "symbol", symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetBookRequest constructs an http.Request for the GetBook method
+func NewGetBookRequest(server string, symbol SymbolCode, params *GetBookParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "symbol", symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols/%s/book", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Depth != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "depth", *params.Depth, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListCandlesRequest constructs an http.Request for the ListCandles method
+func NewListCandlesRequest(server string, symbol SymbolCode, params *ListCandlesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "symbol", symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols/%s/candles", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Interval != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "interval", *params.Interval, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateIssueRequest calls the generic CreateIssue builder with application/json body
+func NewCreateIssueRequest(server string, symbol SymbolCode, params *CreateIssueParams, body CreateIssueJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateIssueRequestWithBody(server, symbol, params, "application/json", bodyReader)
+}
+
+// NewCreateIssueRequestWithBody constructs an http.Request for the CreateIssue method, with any body, and a specified content type
+func NewCreateIssueRequestWithBody(server string, symbol SymbolCode, params *CreateIssueParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "symbol", symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols/%s/issues", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListTradesRequest constructs an http.Request for the ListTrades method
+func NewListTradesRequest(server string, symbol SymbolCode, params *ListTradesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "symbol", symbol, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/symbols/%s/trades", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3159,7 +5699,13 @@ type ClientWithResponsesInterface interface {
 	// A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
 	// To look at it, use `curl -N`: Swagger UI cannot show a stream.
 	//
-	// Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
+	// Topics:
+	// - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
+	//   `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
+	//   lives are given as notices at the next sign-in.
+	// - `trades:SYMBOL`: `trade`, a Trade.
+	// - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+	// - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3174,6 +5720,22 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/feed/tickets (the `CreateFeedTicket` operationId).
 	CreateFeedTicketWithResponse(ctx context.Context, params *CreateFeedTicketParams, reqEditors ...RequestEditorFn) (*CreateFeedTicketResponse, error)
+
+	// ListFillsWithResponse The caller's fills, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/fills (the `ListFills` operationId).
+	ListFillsWithResponse(ctx context.Context, params *ListFillsParams, reqEditors ...RequestEditorFn) (*ListFillsResponse, error)
+
+	// ListHoldingsWithResponse The caller's shares
+	//
+	// By symbol; those of which the caller has none are left out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/holdings (the `ListHoldings` operationId).
+	ListHoldingsWithResponse(ctx context.Context, params *ListHoldingsParams, reqEditors ...RequestEditorFn) (*ListHoldingsResponse, error)
 
 	// ListLanesWithResponse The lanes
 	//
@@ -3234,6 +5796,87 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/operations/{id}/replay (the `ReplayOperation` operationId).
 	ReplayOperationWithResponse(ctx context.Context, id OperationId, params *ReplayOperationParams, reqEditors ...RequestEditorFn) (*ReplayOperationResponse, error)
 
+	// DeleteOrdersWithResponse Cancel all open orders of a symbol
+	//
+	// The caller's own, those that are open when the line comes to this. The operation is an `order_mass_cancellation`; it succeeds though there be none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/orders (the `DeleteOrders` operationId).
+	DeleteOrdersWithResponse(ctx context.Context, params *DeleteOrdersParams, reqEditors ...RequestEditorFn) (*DeleteOrdersResponse, error)
+
+	// ListOrdersWithResponse The caller's orders, newest first
+	//
+	// Those that were accepted and executed; one that still waits in line, or was rejected, is an operation and no order yet.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/orders (the `ListOrders` operationId).
+	ListOrdersWithResponse(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*ListOrdersResponse, error)
+
+	// CreateOrderWithBodyWithResponse Buy or sell shares
+	//
+	// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+	// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+	// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+	// proceeds, rounded half up to the minor unit, never more than the proceeds.
+	//
+	// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+	// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+	// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+	// remains of it, and what it traded before stands.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+	// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+	// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+	// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+	// with what remains of it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+	CreateOrderWithBodyWithResponse(ctx context.Context, params *CreateOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrderResponse, error)
+
+	// CreateOrderWithResponse Buy or sell shares
+	//
+	// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+	// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+	// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+	// proceeds, rounded half up to the minor unit, never more than the proceeds.
+	//
+	// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+	// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+	// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+	// remains of it, and what it traded before stands.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+	// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+	// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+	// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+	// with what remains of it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+	CreateOrderWithResponse(ctx context.Context, params *CreateOrderParams, body CreateOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrderResponse, error)
+
+	// DeleteOrderWithResponse Cancel an order
+	//
+	// One that still waits in line can be cancelled too: this comes after it. What has been filled stands. The operation is an `order_cancellation`, rejected with
+	// `unknown_order` (the order was rejected itself) or `order_not_open` (it is filled or cancelled).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/orders/{id} (the `DeleteOrder` operationId).
+	DeleteOrderWithResponse(ctx context.Context, id OrderId, params *DeleteOrderParams, reqEditors ...RequestEditorFn) (*DeleteOrderResponse, error)
+
+	// GetOrderWithResponse One order
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/orders/{id} (the `GetOrder` operationId).
+	GetOrderWithResponse(ctx context.Context, id OrderId, params *GetOrderParams, reqEditors ...RequestEditorFn) (*GetOrderResponse, error)
+
 	// CreateSessionWithBodyWithResponse Sign in
 	//
 	// A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -3264,6 +5907,104 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/sessions/current (the `DeleteCurrentSession` operationId).
 	DeleteCurrentSessionWithResponse(ctx context.Context, params *DeleteCurrentSessionParams, reqEditors ...RequestEditorFn) (*DeleteCurrentSessionResponse, error)
+
+	// ListSymbolsWithResponse What is traded
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/symbols (the `ListSymbols` operationId).
+	ListSymbolsWithResponse(ctx context.Context, params *ListSymbolsParams, reqEditors ...RequestEditorFn) (*ListSymbolsResponse, error)
+
+	// CreateSymbolWithBodyWithResponse List a symbol
+	//
+	// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+	// account `fees-SYMBOL`. Nobody has shares until some are issued.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+	CreateSymbolWithBodyWithResponse(ctx context.Context, params *CreateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSymbolResponse, error)
+
+	// CreateSymbolWithResponse List a symbol
+	//
+	// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+	// account `fees-SYMBOL`. Nobody has shares until some are issued.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+	CreateSymbolWithResponse(ctx context.Context, params *CreateSymbolParams, body CreateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSymbolResponse, error)
+
+	// GetSymbolWithResponse One symbol
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/symbols/{symbol} (the `GetSymbol` operationId).
+	GetSymbolWithResponse(ctx context.Context, symbol SymbolCode, params *GetSymbolParams, reqEditors ...RequestEditorFn) (*GetSymbolResponse, error)
+
+	// UpdateSymbolWithBodyWithResponse Halt or resume trading
+	//
+	// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+	// rest stay in the book, and can be cancelled.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+	UpdateSymbolWithBodyWithResponse(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSymbolResponse, error)
+
+	// UpdateSymbolWithResponse Halt or resume trading
+	//
+	// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+	// rest stay in the book, and can be cancelled.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+	UpdateSymbolWithResponse(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, body UpdateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSymbolResponse, error)
+
+	// GetBookWithResponse Book depth
+	//
+	// The price levels, best first. To follow them without a gap: open the feed with `book:SYMBOL`, read this, and apply each `book.changed` whose
+	// `sequence` is greater than the one here. Each is one more than the one before it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/symbols/{symbol}/book (the `GetBook` operationId).
+	GetBookWithResponse(ctx context.Context, symbol SymbolCode, params *GetBookParams, reqEditors ...RequestEditorFn) (*GetBookResponse, error)
+
+	// ListCandlesWithResponse Candles, newest first
+	//
+	// Made from trades; an interval without a trade has none. Intervals start at whole multiples of their length, UTC.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/symbols/{symbol}/candles (the `ListCandles` operationId).
+	ListCandlesWithResponse(ctx context.Context, symbol SymbolCode, params *ListCandlesParams, reqEditors ...RequestEditorFn) (*ListCandlesResponse, error)
+
+	// CreateIssueWithBodyWithResponse Grant shares
+	//
+	// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+	CreateIssueWithBodyWithResponse(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateIssueResponse, error)
+
+	// CreateIssueWithResponse Grant shares
+	//
+	// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+	CreateIssueWithResponse(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, body CreateIssueJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateIssueResponse, error)
+
+	// ListTradesWithResponse Trade tape, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/symbols/{symbol}/trades (the `ListTrades` operationId).
+	ListTradesWithResponse(ctx context.Context, symbol SymbolCode, params *ListTradesParams, reqEditors ...RequestEditorFn) (*ListTradesResponse, error)
 
 	// CreateTransferWithBodyWithResponse Move money to another account
 	//
@@ -4595,6 +7336,246 @@ func (r CreateFeedTicketResponse) ContentType() string {
 	return ""
 }
 
+// ListFillsResponse200Headers the declared response headers of an HTTP 200 response for ListFills
+type ListFillsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListFillsResponse400Headers the declared response headers of an HTTP 400 response for ListFills
+type ListFillsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListFillsResponse401Headers the declared response headers of an HTTP 401 response for ListFills
+type ListFillsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListFillsResponse422Headers the declared response headers of an HTTP 422 response for ListFills
+type ListFillsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListFillsResponse503Headers the declared response headers of an HTTP 503 response for ListFills
+type ListFillsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListFillsResponseDefaultHeaders the declared response headers of an HTTP default response for ListFills
+type ListFillsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListFillsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FillList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListFillsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListFillsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListFillsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListFillsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListFillsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListFillsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFillsResponse) GetJSON200() *FillList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListFillsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListFillsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListFillsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListFillsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFillsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFillsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFillsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFillsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFillsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListHoldingsResponse200Headers the declared response headers of an HTTP 200 response for ListHoldings
+type ListHoldingsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListHoldingsResponse400Headers the declared response headers of an HTTP 400 response for ListHoldings
+type ListHoldingsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListHoldingsResponse401Headers the declared response headers of an HTTP 401 response for ListHoldings
+type ListHoldingsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListHoldingsResponse422Headers the declared response headers of an HTTP 422 response for ListHoldings
+type ListHoldingsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListHoldingsResponse503Headers the declared response headers of an HTTP 503 response for ListHoldings
+type ListHoldingsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListHoldingsResponseDefaultHeaders the declared response headers of an HTTP default response for ListHoldings
+type ListHoldingsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListHoldingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HoldingList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListHoldingsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListHoldingsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListHoldingsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListHoldingsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListHoldingsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListHoldingsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHoldingsResponse) GetJSON200() *HoldingList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListHoldingsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListHoldingsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListHoldingsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListHoldingsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListHoldingsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHoldingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHoldingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHoldingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHoldingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListLanesResponse200Headers the declared response headers of an HTTP 200 response for ListLanes
 type ListLanesResponse200Headers struct {
 	LamportTime int64
@@ -5460,6 +8441,733 @@ func (r ReplayOperationResponse) ContentType() string {
 	return ""
 }
 
+// DeleteOrdersResponse200Headers the declared response headers of an HTTP 200 response for DeleteOrders
+type DeleteOrdersResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// DeleteOrdersResponse202Headers the declared response headers of an HTTP 202 response for DeleteOrders
+type DeleteOrdersResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// DeleteOrdersResponse400Headers the declared response headers of an HTTP 400 response for DeleteOrders
+type DeleteOrdersResponse400Headers struct {
+	LamportTime int64
+}
+
+// DeleteOrdersResponse401Headers the declared response headers of an HTTP 401 response for DeleteOrders
+type DeleteOrdersResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// DeleteOrdersResponse404Headers the declared response headers of an HTTP 404 response for DeleteOrders
+type DeleteOrdersResponse404Headers struct {
+	LamportTime int64
+}
+
+// DeleteOrdersResponse422Headers the declared response headers of an HTTP 422 response for DeleteOrders
+type DeleteOrdersResponse422Headers struct {
+	LamportTime int64
+}
+
+// DeleteOrdersResponse503Headers the declared response headers of an HTTP 503 response for DeleteOrders
+type DeleteOrdersResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// DeleteOrdersResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteOrders
+type DeleteOrdersResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type DeleteOrdersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteOrdersResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteOrdersResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *DeleteOrdersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteOrdersResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *DeleteOrdersResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *DeleteOrdersResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteOrdersResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteOrdersResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteOrdersResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteOrdersResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DeleteOrdersResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteOrdersResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteOrdersResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteOrdersResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DeleteOrdersResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteOrdersResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteOrdersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteOrdersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteOrdersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteOrdersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListOrdersResponse200Headers the declared response headers of an HTTP 200 response for ListOrders
+type ListOrdersResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListOrdersResponse400Headers the declared response headers of an HTTP 400 response for ListOrders
+type ListOrdersResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListOrdersResponse401Headers the declared response headers of an HTTP 401 response for ListOrders
+type ListOrdersResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListOrdersResponse422Headers the declared response headers of an HTTP 422 response for ListOrders
+type ListOrdersResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListOrdersResponse503Headers the declared response headers of an HTTP 503 response for ListOrders
+type ListOrdersResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListOrdersResponseDefaultHeaders the declared response headers of an HTTP default response for ListOrders
+type ListOrdersResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListOrdersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OrderList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListOrdersResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListOrdersResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListOrdersResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListOrdersResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListOrdersResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListOrdersResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOrdersResponse) GetJSON200() *OrderList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOrdersResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOrdersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOrdersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOrdersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOrdersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateOrderResponse200Headers the declared response headers of an HTTP 200 response for CreateOrder
+type CreateOrderResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// CreateOrderResponse202Headers the declared response headers of an HTTP 202 response for CreateOrder
+type CreateOrderResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// CreateOrderResponse400Headers the declared response headers of an HTTP 400 response for CreateOrder
+type CreateOrderResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreateOrderResponse401Headers the declared response headers of an HTTP 401 response for CreateOrder
+type CreateOrderResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreateOrderResponse413Headers the declared response headers of an HTTP 413 response for CreateOrder
+type CreateOrderResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreateOrderResponse415Headers the declared response headers of an HTTP 415 response for CreateOrder
+type CreateOrderResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreateOrderResponse422Headers the declared response headers of an HTTP 422 response for CreateOrder
+type CreateOrderResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreateOrderResponse503Headers the declared response headers of an HTTP 503 response for CreateOrder
+type CreateOrderResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateOrderResponseDefaultHeaders the declared response headers of an HTTP default response for CreateOrder
+type CreateOrderResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreateOrderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateOrderResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateOrderResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateOrderResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateOrderResponse401Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateOrderResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateOrderResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateOrderResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateOrderResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateOrderResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateOrderResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateOrderResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateOrderResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateOrderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateOrderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteOrderResponse200Headers the declared response headers of an HTTP 200 response for DeleteOrder
+type DeleteOrderResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// DeleteOrderResponse202Headers the declared response headers of an HTTP 202 response for DeleteOrder
+type DeleteOrderResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// DeleteOrderResponse400Headers the declared response headers of an HTTP 400 response for DeleteOrder
+type DeleteOrderResponse400Headers struct {
+	LamportTime int64
+}
+
+// DeleteOrderResponse401Headers the declared response headers of an HTTP 401 response for DeleteOrder
+type DeleteOrderResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// DeleteOrderResponse404Headers the declared response headers of an HTTP 404 response for DeleteOrder
+type DeleteOrderResponse404Headers struct {
+	LamportTime int64
+}
+
+// DeleteOrderResponse422Headers the declared response headers of an HTTP 422 response for DeleteOrder
+type DeleteOrderResponse422Headers struct {
+	LamportTime int64
+}
+
+// DeleteOrderResponse503Headers the declared response headers of an HTTP 503 response for DeleteOrder
+type DeleteOrderResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// DeleteOrderResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteOrder
+type DeleteOrderResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type DeleteOrderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteOrderResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteOrderResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *DeleteOrderResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteOrderResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *DeleteOrderResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *DeleteOrderResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteOrderResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteOrderResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteOrderResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteOrderResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DeleteOrderResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteOrderResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteOrderResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteOrderResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DeleteOrderResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteOrderResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteOrderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteOrderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOrderResponse200Headers the declared response headers of an HTTP 200 response for GetOrder
+type GetOrderResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetOrderResponse400Headers the declared response headers of an HTTP 400 response for GetOrder
+type GetOrderResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetOrderResponse401Headers the declared response headers of an HTTP 401 response for GetOrder
+type GetOrderResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetOrderResponse404Headers the declared response headers of an HTTP 404 response for GetOrder
+type GetOrderResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetOrderResponse422Headers the declared response headers of an HTTP 422 response for GetOrder
+type GetOrderResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetOrderResponse503Headers the declared response headers of an HTTP 503 response for GetOrder
+type GetOrderResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetOrderResponseDefaultHeaders the declared response headers of an HTTP default response for GetOrder
+type GetOrderResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetOrderResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Order
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOrderResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetOrderResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetOrderResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetOrderResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetOrderResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetOrderResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetOrderResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOrderResponse) GetJSON200() *Order {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetOrderResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOrderResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOrderResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOrderResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOrderResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOrderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateSessionResponse201Headers the declared response headers of an HTTP 201 response for CreateSession
 type CreateSessionResponse201Headers struct {
 	IdempotencyReplayed *bool
@@ -5730,6 +9438,1210 @@ func (r DeleteCurrentSessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DeleteCurrentSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSymbolsResponse200Headers the declared response headers of an HTTP 200 response for ListSymbols
+type ListSymbolsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListSymbolsResponse400Headers the declared response headers of an HTTP 400 response for ListSymbols
+type ListSymbolsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListSymbolsResponse401Headers the declared response headers of an HTTP 401 response for ListSymbols
+type ListSymbolsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListSymbolsResponse422Headers the declared response headers of an HTTP 422 response for ListSymbols
+type ListSymbolsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListSymbolsResponse503Headers the declared response headers of an HTTP 503 response for ListSymbols
+type ListSymbolsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListSymbolsResponseDefaultHeaders the declared response headers of an HTTP default response for ListSymbols
+type ListSymbolsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListSymbolsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SymbolList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListSymbolsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListSymbolsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListSymbolsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListSymbolsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListSymbolsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSymbolsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSymbolsResponse) GetJSON200() *SymbolList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListSymbolsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListSymbolsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListSymbolsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListSymbolsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSymbolsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSymbolsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSymbolsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSymbolsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSymbolsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateSymbolResponse201Headers the declared response headers of an HTTP 201 response for CreateSymbol
+type CreateSymbolResponse201Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+}
+
+// CreateSymbolResponse400Headers the declared response headers of an HTTP 400 response for CreateSymbol
+type CreateSymbolResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreateSymbolResponse401Headers the declared response headers of an HTTP 401 response for CreateSymbol
+type CreateSymbolResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreateSymbolResponse403Headers the declared response headers of an HTTP 403 response for CreateSymbol
+type CreateSymbolResponse403Headers struct {
+	LamportTime int64
+}
+
+// CreateSymbolResponse409Headers the declared response headers of an HTTP 409 response for CreateSymbol
+type CreateSymbolResponse409Headers struct {
+	LamportTime int64
+}
+
+// CreateSymbolResponse413Headers the declared response headers of an HTTP 413 response for CreateSymbol
+type CreateSymbolResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreateSymbolResponse415Headers the declared response headers of an HTTP 415 response for CreateSymbol
+type CreateSymbolResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreateSymbolResponse422Headers the declared response headers of an HTTP 422 response for CreateSymbol
+type CreateSymbolResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreateSymbolResponse503Headers the declared response headers of an HTTP 503 response for CreateSymbol
+type CreateSymbolResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateSymbolResponseDefaultHeaders the declared response headers of an HTTP default response for CreateSymbol
+type CreateSymbolResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreateSymbolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Symbol
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateSymbolResponse201Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateSymbolResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateSymbolResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateSymbolResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateSymbolResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateSymbolResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateSymbolResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateSymbolResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateSymbolResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateSymbolResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateSymbolResponse) GetJSON201() *Symbol {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateSymbolResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSymbolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSymbolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSymbolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSymbolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSymbolResponse200Headers the declared response headers of an HTTP 200 response for GetSymbol
+type GetSymbolResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetSymbolResponse400Headers the declared response headers of an HTTP 400 response for GetSymbol
+type GetSymbolResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetSymbolResponse401Headers the declared response headers of an HTTP 401 response for GetSymbol
+type GetSymbolResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetSymbolResponse404Headers the declared response headers of an HTTP 404 response for GetSymbol
+type GetSymbolResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetSymbolResponse422Headers the declared response headers of an HTTP 422 response for GetSymbol
+type GetSymbolResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetSymbolResponse503Headers the declared response headers of an HTTP 503 response for GetSymbol
+type GetSymbolResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetSymbolResponseDefaultHeaders the declared response headers of an HTTP default response for GetSymbol
+type GetSymbolResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetSymbolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Symbol
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetSymbolResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetSymbolResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetSymbolResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetSymbolResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetSymbolResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetSymbolResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetSymbolResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSymbolResponse) GetJSON200() *Symbol {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetSymbolResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetSymbolResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetSymbolResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetSymbolResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetSymbolResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSymbolResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSymbolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSymbolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSymbolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSymbolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateSymbolResponse200Headers the declared response headers of an HTTP 200 response for UpdateSymbol
+type UpdateSymbolResponse200Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse400Headers the declared response headers of an HTTP 400 response for UpdateSymbol
+type UpdateSymbolResponse400Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse401Headers the declared response headers of an HTTP 401 response for UpdateSymbol
+type UpdateSymbolResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// UpdateSymbolResponse403Headers the declared response headers of an HTTP 403 response for UpdateSymbol
+type UpdateSymbolResponse403Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse404Headers the declared response headers of an HTTP 404 response for UpdateSymbol
+type UpdateSymbolResponse404Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse413Headers the declared response headers of an HTTP 413 response for UpdateSymbol
+type UpdateSymbolResponse413Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse415Headers the declared response headers of an HTTP 415 response for UpdateSymbol
+type UpdateSymbolResponse415Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse422Headers the declared response headers of an HTTP 422 response for UpdateSymbol
+type UpdateSymbolResponse422Headers struct {
+	LamportTime int64
+}
+
+// UpdateSymbolResponse503Headers the declared response headers of an HTTP 503 response for UpdateSymbol
+type UpdateSymbolResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// UpdateSymbolResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateSymbol
+type UpdateSymbolResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type UpdateSymbolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Symbol
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateSymbolResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *UpdateSymbolResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UpdateSymbolResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *UpdateSymbolResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *UpdateSymbolResponse404Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *UpdateSymbolResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *UpdateSymbolResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *UpdateSymbolResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateSymbolResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateSymbolResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateSymbolResponse) GetJSON200() *Symbol {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateSymbolResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateSymbolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateSymbolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateSymbolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateSymbolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetBookResponse200Headers the declared response headers of an HTTP 200 response for GetBook
+type GetBookResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetBookResponse400Headers the declared response headers of an HTTP 400 response for GetBook
+type GetBookResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetBookResponse401Headers the declared response headers of an HTTP 401 response for GetBook
+type GetBookResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetBookResponse404Headers the declared response headers of an HTTP 404 response for GetBook
+type GetBookResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetBookResponse422Headers the declared response headers of an HTTP 422 response for GetBook
+type GetBookResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetBookResponse503Headers the declared response headers of an HTTP 503 response for GetBook
+type GetBookResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetBookResponseDefaultHeaders the declared response headers of an HTTP default response for GetBook
+type GetBookResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetBookResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Book
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetBookResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetBookResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetBookResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetBookResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetBookResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetBookResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetBookResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetBookResponse) GetJSON200() *Book {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetBookResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetBookResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetBookResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetBookResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetBookResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetBookResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetBookResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetBookResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetBookResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetBookResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListCandlesResponse200Headers the declared response headers of an HTTP 200 response for ListCandles
+type ListCandlesResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListCandlesResponse400Headers the declared response headers of an HTTP 400 response for ListCandles
+type ListCandlesResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListCandlesResponse401Headers the declared response headers of an HTTP 401 response for ListCandles
+type ListCandlesResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListCandlesResponse404Headers the declared response headers of an HTTP 404 response for ListCandles
+type ListCandlesResponse404Headers struct {
+	LamportTime int64
+}
+
+// ListCandlesResponse422Headers the declared response headers of an HTTP 422 response for ListCandles
+type ListCandlesResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListCandlesResponse503Headers the declared response headers of an HTTP 503 response for ListCandles
+type ListCandlesResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListCandlesResponseDefaultHeaders the declared response headers of an HTTP default response for ListCandles
+type ListCandlesResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListCandlesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CandleList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListCandlesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListCandlesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListCandlesResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ListCandlesResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListCandlesResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListCandlesResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListCandlesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListCandlesResponse) GetJSON200() *CandleList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListCandlesResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListCandlesResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListCandlesResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListCandlesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListCandlesResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListCandlesResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListCandlesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListCandlesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListCandlesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListCandlesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateIssueResponse200Headers the declared response headers of an HTTP 200 response for CreateIssue
+type CreateIssueResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// CreateIssueResponse202Headers the declared response headers of an HTTP 202 response for CreateIssue
+type CreateIssueResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// CreateIssueResponse400Headers the declared response headers of an HTTP 400 response for CreateIssue
+type CreateIssueResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreateIssueResponse401Headers the declared response headers of an HTTP 401 response for CreateIssue
+type CreateIssueResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreateIssueResponse403Headers the declared response headers of an HTTP 403 response for CreateIssue
+type CreateIssueResponse403Headers struct {
+	LamportTime int64
+}
+
+// CreateIssueResponse404Headers the declared response headers of an HTTP 404 response for CreateIssue
+type CreateIssueResponse404Headers struct {
+	LamportTime int64
+}
+
+// CreateIssueResponse413Headers the declared response headers of an HTTP 413 response for CreateIssue
+type CreateIssueResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreateIssueResponse415Headers the declared response headers of an HTTP 415 response for CreateIssue
+type CreateIssueResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreateIssueResponse422Headers the declared response headers of an HTTP 422 response for CreateIssue
+type CreateIssueResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreateIssueResponse503Headers the declared response headers of an HTTP 503 response for CreateIssue
+type CreateIssueResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateIssueResponseDefaultHeaders the declared response headers of an HTTP default response for CreateIssue
+type CreateIssueResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreateIssueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateIssueResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateIssueResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateIssueResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateIssueResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateIssueResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *CreateIssueResponse404Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateIssueResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateIssueResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateIssueResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateIssueResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateIssueResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateIssueResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateIssueResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateIssueResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateIssueResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateIssueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateIssueResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateIssueResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListTradesResponse200Headers the declared response headers of an HTTP 200 response for ListTrades
+type ListTradesResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListTradesResponse400Headers the declared response headers of an HTTP 400 response for ListTrades
+type ListTradesResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListTradesResponse401Headers the declared response headers of an HTTP 401 response for ListTrades
+type ListTradesResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListTradesResponse404Headers the declared response headers of an HTTP 404 response for ListTrades
+type ListTradesResponse404Headers struct {
+	LamportTime int64
+}
+
+// ListTradesResponse422Headers the declared response headers of an HTTP 422 response for ListTrades
+type ListTradesResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListTradesResponse503Headers the declared response headers of an HTTP 503 response for ListTrades
+type ListTradesResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListTradesResponseDefaultHeaders the declared response headers of an HTTP default response for ListTrades
+type ListTradesResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListTradesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TradeList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTradesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListTradesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTradesResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ListTradesResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListTradesResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListTradesResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListTradesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTradesResponse) GetJSON200() *TradeList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListTradesResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListTradesResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListTradesResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListTradesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListTradesResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTradesResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTradesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTradesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTradesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTradesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6308,7 +11220,13 @@ func (c *ClientWithResponses) GetAuditWithResponse(ctx context.Context, params *
 // A reader too slow to keep up is cut off and resumes where it was. The stream ends after `session.ended`.
 // To look at it, use `curl -N`: Swagger UI cannot show a stream.
 //
-// Topics: `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`.
+// Topics:
+//   - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
+//     `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
+//     lives are given as notices at the next sign-in.
+//   - `trades:SYMBOL`: `trade`, a Trade.
+//   - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+//   - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6334,6 +11252,34 @@ func (c *ClientWithResponses) CreateFeedTicketWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseCreateFeedTicketResponse(rsp)
+}
+
+// ListFillsWithResponse The caller's fills, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/fills (the `ListFills` operationId).
+func (c *ClientWithResponses) ListFillsWithResponse(ctx context.Context, params *ListFillsParams, reqEditors ...RequestEditorFn) (*ListFillsResponse, error) {
+	rsp, err := c.ListFills(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFillsResponse(rsp)
+}
+
+// ListHoldingsWithResponse The caller's shares
+//
+// By symbol; those of which the caller has none are left out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/holdings (the `ListHoldings` operationId).
+func (c *ClientWithResponses) ListHoldingsWithResponse(ctx context.Context, params *ListHoldingsParams, reqEditors ...RequestEditorFn) (*ListHoldingsResponse, error) {
+	rsp, err := c.ListHoldings(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHoldingsResponse(rsp)
 }
 
 // ListLanesWithResponse The lanes
@@ -6437,6 +11383,123 @@ func (c *ClientWithResponses) ReplayOperationWithResponse(ctx context.Context, i
 	return ParseReplayOperationResponse(rsp)
 }
 
+// DeleteOrdersWithResponse Cancel all open orders of a symbol
+//
+// The caller's own, those that are open when the line comes to this. The operation is an `order_mass_cancellation`; it succeeds though there be none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/orders (the `DeleteOrders` operationId).
+func (c *ClientWithResponses) DeleteOrdersWithResponse(ctx context.Context, params *DeleteOrdersParams, reqEditors ...RequestEditorFn) (*DeleteOrdersResponse, error) {
+	rsp, err := c.DeleteOrders(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteOrdersResponse(rsp)
+}
+
+// ListOrdersWithResponse The caller's orders, newest first
+//
+// Those that were accepted and executed; one that still waits in line, or was rejected, is an operation and no order yet.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/orders (the `ListOrders` operationId).
+func (c *ClientWithResponses) ListOrdersWithResponse(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*ListOrdersResponse, error) {
+	rsp, err := c.ListOrders(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOrdersResponse(rsp)
+}
+
+// CreateOrderWithBodyWithResponse Buy or sell shares
+//
+// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+// proceeds, rounded half up to the minor unit, never more than the proceeds.
+//
+// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+// remains of it, and what it traded before stands.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+// with what remains of it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+func (c *ClientWithResponses) CreateOrderWithBodyWithResponse(ctx context.Context, params *CreateOrderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrderResponse, error) {
+	rsp, err := c.CreateOrderWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOrderResponse(rsp)
+}
+
+// CreateOrderWithResponse Buy or sell shares
+//
+// The order's id is the operation's. What of it can be traded at once is, best price first, then first come, first served, at the price of the
+// order that rests; what becomes of the rest, `time_in_force` says. A limit buy holds `quantity` × `price` of the caller's cash, a sell holds the shares; both
+// sides of a trade are settled in its commit, and the buyer gets back what the limit was better than the price. The seller pays the fee: `fee_bps` / 10000 of the
+// proceeds, rounded half up to the minor unit, never more than the proceeds.
+//
+// A `limit` order has a `price`. A `market` order has none, never rests, and buys as many whole lots as the available cash affords. `gtc` rests until
+// it is filled or cancelled; `ioc` cancels what is not filled at once; `fok` is filled at once and whole, or rejected. A `post_only` order is rejected
+// rather than traded at once. Nobody trades with themselves: when the next order in the book is of the same account, the newer order, this one, is cancelled with what
+// remains of it, and what it traded before stands.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_symbol`, `symbol_halted`, `duplicate_client_order_id` (the caller
+// has used it before, for an order that was accepted), `invalid_lot`, `invalid_tick`, `insufficient_shares` (a sell of more than is available), `notional_overflow`
+// (`quantity` × `price` is over 2^53−1), `insufficient_funds` (a limit buy of more than the available cash affords), `balance_limit` (a sell that at its limit would
+// take the balance over 2^53−1), `post_only_would_cross`, `fok_not_fillable`. A sell whose owner's balance cannot take the proceeds when it comes to a trade is cancelled
+// with what remains of it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders (the `CreateOrder` operationId).
+func (c *ClientWithResponses) CreateOrderWithResponse(ctx context.Context, params *CreateOrderParams, body CreateOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrderResponse, error) {
+	rsp, err := c.CreateOrder(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOrderResponse(rsp)
+}
+
+// DeleteOrderWithResponse Cancel an order
+//
+// One that still waits in line can be cancelled too: this comes after it. What has been filled stands. The operation is an `order_cancellation`, rejected with
+// `unknown_order` (the order was rejected itself) or `order_not_open` (it is filled or cancelled).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/orders/{id} (the `DeleteOrder` operationId).
+func (c *ClientWithResponses) DeleteOrderWithResponse(ctx context.Context, id OrderId, params *DeleteOrderParams, reqEditors ...RequestEditorFn) (*DeleteOrderResponse, error) {
+	rsp, err := c.DeleteOrder(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteOrderResponse(rsp)
+}
+
+// GetOrderWithResponse One order
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/orders/{id} (the `GetOrder` operationId).
+func (c *ClientWithResponses) GetOrderWithResponse(ctx context.Context, id OrderId, params *GetOrderParams, reqEditors ...RequestEditorFn) (*GetOrderResponse, error) {
+	rsp, err := c.GetOrder(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOrderResponse(rsp)
+}
+
 // CreateSessionWithBodyWithResponse Sign in
 //
 // A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -6484,6 +11547,170 @@ func (c *ClientWithResponses) DeleteCurrentSessionWithResponse(ctx context.Conte
 		return nil, err
 	}
 	return ParseDeleteCurrentSessionResponse(rsp)
+}
+
+// ListSymbolsWithResponse What is traded
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/symbols (the `ListSymbols` operationId).
+func (c *ClientWithResponses) ListSymbolsWithResponse(ctx context.Context, params *ListSymbolsParams, reqEditors ...RequestEditorFn) (*ListSymbolsResponse, error) {
+	rsp, err := c.ListSymbols(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSymbolsResponse(rsp)
+}
+
+// CreateSymbolWithBodyWithResponse List a symbol
+//
+// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+// account `fees-SYMBOL`. Nobody has shares until some are issued.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+func (c *ClientWithResponses) CreateSymbolWithBodyWithResponse(ctx context.Context, params *CreateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSymbolResponse, error) {
+	rsp, err := c.CreateSymbolWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSymbolResponse(rsp)
+}
+
+// CreateSymbolWithResponse List a symbol
+//
+// Admins only. Prices are multiples of `tick`, quantities multiples of `lot`; neither can be changed later. The sellers' fees go to the house's
+// account `fees-SYMBOL`. Nobody has shares until some are issued.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/symbols (the `CreateSymbol` operationId).
+func (c *ClientWithResponses) CreateSymbolWithResponse(ctx context.Context, params *CreateSymbolParams, body CreateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSymbolResponse, error) {
+	rsp, err := c.CreateSymbol(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSymbolResponse(rsp)
+}
+
+// GetSymbolWithResponse One symbol
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/symbols/{symbol} (the `GetSymbol` operationId).
+func (c *ClientWithResponses) GetSymbolWithResponse(ctx context.Context, symbol SymbolCode, params *GetSymbolParams, reqEditors ...RequestEditorFn) (*GetSymbolResponse, error) {
+	rsp, err := c.GetSymbol(ctx, symbol, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSymbolResponse(rsp)
+}
+
+// UpdateSymbolWithBodyWithResponse Halt or resume trading
+//
+// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+// rest stay in the book, and can be cancelled.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+func (c *ClientWithResponses) UpdateSymbolWithBodyWithResponse(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSymbolResponse, error) {
+	rsp, err := c.UpdateSymbolWithBody(ctx, symbol, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateSymbolResponse(rsp)
+}
+
+// UpdateSymbolWithResponse Halt or resume trading
+//
+// Admins only. Does not wait in line: orders that are executed from now on are rejected with `symbol_halted`, those that wait included. Orders that
+// rest stay in the book, and can be cancelled.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/symbols/{symbol} (the `UpdateSymbol` operationId).
+func (c *ClientWithResponses) UpdateSymbolWithResponse(ctx context.Context, symbol SymbolCode, params *UpdateSymbolParams, body UpdateSymbolJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSymbolResponse, error) {
+	rsp, err := c.UpdateSymbol(ctx, symbol, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateSymbolResponse(rsp)
+}
+
+// GetBookWithResponse Book depth
+//
+// The price levels, best first. To follow them without a gap: open the feed with `book:SYMBOL`, read this, and apply each `book.changed` whose
+// `sequence` is greater than the one here. Each is one more than the one before it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/symbols/{symbol}/book (the `GetBook` operationId).
+func (c *ClientWithResponses) GetBookWithResponse(ctx context.Context, symbol SymbolCode, params *GetBookParams, reqEditors ...RequestEditorFn) (*GetBookResponse, error) {
+	rsp, err := c.GetBook(ctx, symbol, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetBookResponse(rsp)
+}
+
+// ListCandlesWithResponse Candles, newest first
+//
+// Made from trades; an interval without a trade has none. Intervals start at whole multiples of their length, UTC.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/symbols/{symbol}/candles (the `ListCandles` operationId).
+func (c *ClientWithResponses) ListCandlesWithResponse(ctx context.Context, symbol SymbolCode, params *ListCandlesParams, reqEditors ...RequestEditorFn) (*ListCandlesResponse, error) {
+	rsp, err := c.ListCandles(ctx, symbol, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListCandlesResponse(rsp)
+}
+
+// CreateIssueWithBodyWithResponse Grant shares
+//
+// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+func (c *ClientWithResponses) CreateIssueWithBodyWithResponse(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateIssueResponse, error) {
+	rsp, err := c.CreateIssueWithBody(ctx, symbol, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateIssueResponse(rsp)
+}
+
+// CreateIssueWithResponse Grant shares
+//
+// Admins only. New shares of the symbol for an account; the operation is a `share_issue`. Rejected with `unknown_account` or `balance_limit` (the symbol would have more than 2^53−1 shares).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/symbols/{symbol}/issues (the `CreateIssue` operationId).
+func (c *ClientWithResponses) CreateIssueWithResponse(ctx context.Context, symbol SymbolCode, params *CreateIssueParams, body CreateIssueJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateIssueResponse, error) {
+	rsp, err := c.CreateIssue(ctx, symbol, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateIssueResponse(rsp)
+}
+
+// ListTradesWithResponse Trade tape, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/symbols/{symbol}/trades (the `ListTrades` operationId).
+func (c *ClientWithResponses) ListTradesWithResponse(ctx context.Context, symbol SymbolCode, params *ListTradesParams, reqEditors ...RequestEditorFn) (*ListTradesResponse, error) {
+	rsp, err := c.ListTrades(ctx, symbol, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTradesResponse(rsp)
 }
 
 // CreateTransferWithBodyWithResponse Move money to another account
@@ -8127,6 +13354,282 @@ func ParseCreateFeedTicketResponse(rsp *http.Response) (*CreateFeedTicketRespons
 	return response, nil
 }
 
+// ParseListFillsResponse parses an HTTP response from a ListFillsWithResponse call
+func ParseListFillsResponse(rsp *http.Response) (*ListFillsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFillsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FillList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListFillsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListFillsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListFillsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListFillsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListFillsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListFillsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListHoldingsResponse parses an HTTP response from a ListHoldingsWithResponse call
+func ParseListHoldingsResponse(rsp *http.Response) (*ListHoldingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHoldingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HoldingList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListHoldingsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListHoldingsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListHoldingsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListHoldingsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListHoldingsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListHoldingsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListLanesResponse parses an HTTP response from a ListLanesWithResponse call
 func ParseListLanesResponse(rsp *http.Response) (*ListLanesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9160,6 +14663,937 @@ func ParseReplayOperationResponse(rsp *http.Response) (*ReplayOperationResponse,
 	return response, nil
 }
 
+// ParseDeleteOrdersResponse parses an HTTP response from a DeleteOrdersWithResponse call
+func ParseDeleteOrdersResponse(rsp *http.Response) (*DeleteOrdersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteOrdersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteOrdersResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers DeleteOrdersResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers DeleteOrdersResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers DeleteOrdersResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers DeleteOrdersResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers DeleteOrdersResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteOrdersResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers DeleteOrdersResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListOrdersResponse parses an HTTP response from a ListOrdersWithResponse call
+func ParseListOrdersResponse(rsp *http.Response) (*ListOrdersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOrdersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrderList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListOrdersResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListOrdersResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListOrdersResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListOrdersResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListOrdersResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListOrdersResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateOrderResponse parses an HTTP response from a CreateOrderWithResponse call
+func ParseCreateOrderResponse(rsp *http.Response) (*CreateOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateOrderResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreateOrderResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateOrderResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateOrderResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateOrderResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateOrderResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateOrderResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateOrderResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreateOrderResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteOrderResponse parses an HTTP response from a DeleteOrderWithResponse call
+func ParseDeleteOrderResponse(rsp *http.Response) (*DeleteOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteOrderResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers DeleteOrderResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers DeleteOrderResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers DeleteOrderResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers DeleteOrderResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers DeleteOrderResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteOrderResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers DeleteOrderResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOrderResponse parses an HTTP response from a GetOrderWithResponse call
+func ParseGetOrderResponse(rsp *http.Response) (*GetOrderResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOrderResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOrderResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetOrderResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetOrderResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetOrderResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetOrderResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetOrderResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetOrderResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCreateSessionResponse parses an HTTP response from a CreateSessionWithResponse call
 func ParseCreateSessionResponse(rsp *http.Response) (*CreateSessionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9477,6 +15911,1441 @@ func ParseDeleteCurrentSessionResponse(rsp *http.Response) (*DeleteCurrentSessio
 		response.Headers503 = &headers
 	case true:
 		var headers DeleteCurrentSessionResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListSymbolsResponse parses an HTTP response from a ListSymbolsWithResponse call
+func ParseListSymbolsResponse(rsp *http.Response) (*ListSymbolsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSymbolsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SymbolList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListSymbolsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListSymbolsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListSymbolsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListSymbolsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListSymbolsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListSymbolsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSymbolResponse parses an HTTP response from a CreateSymbolWithResponse call
+func ParseCreateSymbolResponse(rsp *http.Response) (*CreateSymbolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSymbolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Symbol
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateSymbolResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateSymbolResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateSymbolResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateSymbolResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateSymbolResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateSymbolResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateSymbolResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateSymbolResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateSymbolResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreateSymbolResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSymbolResponse parses an HTTP response from a GetSymbolWithResponse call
+func ParseGetSymbolResponse(rsp *http.Response) (*GetSymbolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSymbolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Symbol
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetSymbolResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetSymbolResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetSymbolResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetSymbolResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetSymbolResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetSymbolResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetSymbolResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateSymbolResponse parses an HTTP response from a UpdateSymbolWithResponse call
+func ParseUpdateSymbolResponse(rsp *http.Response) (*UpdateSymbolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateSymbolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Symbol
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateSymbolResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers UpdateSymbolResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers UpdateSymbolResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers UpdateSymbolResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers UpdateSymbolResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 413:
+		var headers UpdateSymbolResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers UpdateSymbolResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers UpdateSymbolResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateSymbolResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers UpdateSymbolResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetBookResponse parses an HTTP response from a GetBookWithResponse call
+func ParseGetBookResponse(rsp *http.Response) (*GetBookResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetBookResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Book
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetBookResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetBookResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetBookResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetBookResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetBookResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetBookResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetBookResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListCandlesResponse parses an HTTP response from a ListCandlesWithResponse call
+func ParseListCandlesResponse(rsp *http.Response) (*ListCandlesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListCandlesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CandleList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListCandlesResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListCandlesResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListCandlesResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers ListCandlesResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListCandlesResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListCandlesResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListCandlesResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateIssueResponse parses an HTTP response from a CreateIssueWithResponse call
+func ParseCreateIssueResponse(rsp *http.Response) (*CreateIssueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateIssueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateIssueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreateIssueResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateIssueResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateIssueResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateIssueResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers CreateIssueResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateIssueResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateIssueResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateIssueResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateIssueResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreateIssueResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListTradesResponse parses an HTTP response from a ListTradesWithResponse call
+func ParseListTradesResponse(rsp *http.Response) (*ListTradesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTradesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TradeList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTradesResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListTradesResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListTradesResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers ListTradesResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListTradesResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListTradesResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListTradesResponseDefaultHeaders
 		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {

@@ -13,33 +13,45 @@ type Code string
 
 // The codes, as openapi.yaml lists them.
 const (
-	Malformed            Code = "malformed"
-	Invalid              Code = "invalid"
-	Unauthorized         Code = "unauthorized"
-	Forbidden            Code = "forbidden"
-	NotFound             Code = "not_found"
-	MethodNotAllowed     Code = "method_not_allowed"
-	RequestTimeout       Code = "request_timeout"
-	PayloadTooLarge      Code = "payload_too_large"
-	UnsupportedMediaType Code = "unsupported_media_type"
-	TooManyRequests      Code = "too_many_requests"
-	Internal             Code = "internal"
-	Unavailable          Code = "unavailable"
-	LaneFull             Code = "lane_full"
-	IdempotencyKeyReused Code = "idempotency_key_reused"
-	UsernameTaken        Code = "username_taken"
-	AccountNumberTaken   Code = "account_number_taken"
-	UnknownUsername      Code = "unknown_username"
-	WrongPassword        Code = "wrong_password"
-	AlreadySignedIn      Code = "already_signed_in"
-	TooManyAttempts      Code = "too_many_attempts"
-	UnknownTopic         Code = "unknown_topic"
-	UnknownAccount       Code = "unknown_account"
-	SameAccount          Code = "same_account"
-	InsufficientFunds    Code = "insufficient_funds"
-	BalanceLimit         Code = "balance_limit"
-	NotReplayable        Code = "not_replayable"
-	OperationFailed      Code = "operation_failed"
+	Malformed              Code = "malformed"
+	Invalid                Code = "invalid"
+	Unauthorized           Code = "unauthorized"
+	Forbidden              Code = "forbidden"
+	NotFound               Code = "not_found"
+	MethodNotAllowed       Code = "method_not_allowed"
+	RequestTimeout         Code = "request_timeout"
+	PayloadTooLarge        Code = "payload_too_large"
+	UnsupportedMediaType   Code = "unsupported_media_type"
+	TooManyRequests        Code = "too_many_requests"
+	Internal               Code = "internal"
+	Unavailable            Code = "unavailable"
+	LaneFull               Code = "lane_full"
+	IdempotencyKeyReused   Code = "idempotency_key_reused"
+	UsernameTaken          Code = "username_taken"
+	AccountNumberTaken     Code = "account_number_taken"
+	UnknownUsername        Code = "unknown_username"
+	WrongPassword          Code = "wrong_password"
+	AlreadySignedIn        Code = "already_signed_in"
+	TooManyAttempts        Code = "too_many_attempts"
+	UnknownTopic           Code = "unknown_topic"
+	UnknownAccount         Code = "unknown_account"
+	SameAccount            Code = "same_account"
+	InsufficientFunds      Code = "insufficient_funds"
+	BalanceLimit           Code = "balance_limit"
+	SymbolTaken            Code = "symbol_taken"
+	UnknownSymbol          Code = "unknown_symbol"
+	SymbolHalted           Code = "symbol_halted"
+	DuplicateClientOrderID Code = "duplicate_client_order_id"
+	InvalidLot             Code = "invalid_lot"
+	InvalidTick            Code = "invalid_tick"
+	InsufficientShares     Code = "insufficient_shares"
+	NotionalOverflow       Code = "notional_overflow"
+	PostOnlyWouldCross     Code = "post_only_would_cross"
+	FOKNotFillable         Code = "fok_not_fillable"
+	UnknownOrder           Code = "unknown_order"
+	OrderNotOpen           Code = "order_not_open"
+	NotReplayable          Code = "not_replayable"
+	OperationFailed        Code = "operation_failed"
 )
 
 type kind struct {
@@ -48,33 +60,45 @@ type kind struct {
 }
 
 var kinds = map[Code]kind{
-	Malformed:            {400, "Malformed request"},
-	Invalid:              {422, "Invalid request"},
-	Unauthorized:         {401, "Not signed in"},
-	Forbidden:            {403, "For admins only"},
-	NotFound:             {404, "Not found"},
-	MethodNotAllowed:     {405, "Method not allowed"},
-	RequestTimeout:       {408, "Request came too slowly"},
-	PayloadTooLarge:      {413, "Body too large"},
-	UnsupportedMediaType: {415, "Unsupported media type"},
-	TooManyRequests:      {429, "Too many requests"},
-	Internal:             {500, "Internal error"},
-	Unavailable:          {503, "Temporarily unavailable"},
-	LaneFull:             {503, "The line is full"},
-	IdempotencyKeyReused: {422, "Idempotency key reused"},
-	UsernameTaken:        {409, "User name taken"},
-	AccountNumberTaken:   {409, "Account number taken"},
-	UnknownUsername:      {401, "Unknown user name"},
-	WrongPassword:        {401, "Wrong password"},
-	AlreadySignedIn:      {409, "Already signed in"},
-	TooManyAttempts:      {429, "Too many attempts"},
-	UnknownTopic:         {422, "Unknown topic"},
-	UnknownAccount:       {404, "Unknown account"},
-	SameAccount:          {422, "Same account"},
-	InsufficientFunds:    {409, "Insufficient funds"},
-	BalanceLimit:         {409, "Balance limit"},
-	NotReplayable:        {409, "Not replayable"},
-	OperationFailed:      {500, "The operation failed"},
+	Malformed:              {400, "Malformed request"},
+	Invalid:                {422, "Invalid request"},
+	Unauthorized:           {401, "Not signed in"},
+	Forbidden:              {403, "For admins only"},
+	NotFound:               {404, "Not found"},
+	MethodNotAllowed:       {405, "Method not allowed"},
+	RequestTimeout:         {408, "Request came too slowly"},
+	PayloadTooLarge:        {413, "Body too large"},
+	UnsupportedMediaType:   {415, "Unsupported media type"},
+	TooManyRequests:        {429, "Too many requests"},
+	Internal:               {500, "Internal error"},
+	Unavailable:            {503, "Temporarily unavailable"},
+	LaneFull:               {503, "The line is full"},
+	IdempotencyKeyReused:   {422, "Idempotency key reused"},
+	UsernameTaken:          {409, "User name taken"},
+	AccountNumberTaken:     {409, "Account number taken"},
+	UnknownUsername:        {401, "Unknown user name"},
+	WrongPassword:          {401, "Wrong password"},
+	AlreadySignedIn:        {409, "Already signed in"},
+	TooManyAttempts:        {429, "Too many attempts"},
+	UnknownTopic:           {422, "Unknown topic"},
+	UnknownAccount:         {404, "Unknown account"},
+	SameAccount:            {422, "Same account"},
+	InsufficientFunds:      {409, "Insufficient funds"},
+	BalanceLimit:           {409, "Balance limit"},
+	SymbolTaken:            {409, "Symbol taken"},
+	UnknownSymbol:          {404, "Unknown symbol"},
+	SymbolHalted:           {409, "Symbol halted"},
+	DuplicateClientOrderID: {409, "Duplicate client order id"},
+	InvalidLot:             {422, "Invalid lot"},
+	InvalidTick:            {422, "Invalid tick"},
+	InsufficientShares:     {409, "Insufficient shares"},
+	NotionalOverflow:       {422, "Notional overflow"},
+	PostOnlyWouldCross:     {409, "Post-only would cross"},
+	FOKNotFillable:         {409, "Fill-or-kill not fillable"},
+	UnknownOrder:           {404, "Unknown order"},
+	OrderNotOpen:           {409, "Order not open"},
+	NotReplayable:          {409, "Not replayable"},
+	OperationFailed:        {500, "The operation failed"},
 }
 
 // Codes lists all codes.
