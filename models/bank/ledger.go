@@ -204,6 +204,10 @@ func checkLegs(legs []Leg) {
 	}
 }
 
+// See finds an account for who decides by what is on it, and marks it as seen by the cause: so the decision is repeated alike when the journal is replayed.
+// It refuses unknown_account.
+func (l *Ledger) See(c Cause, number string) (*Account, *problem.Problem) { return l.known(c, number) }
+
 // known finds an account and marks it as seen by the cause: the refusal of a command depends on it as much as its success does.
 func (l *Ledger) known(c Cause, number string) (*Account, *problem.Problem) {
 	account := l.accounts[number]

@@ -48,6 +48,13 @@ func OpenAccount(tx database.Tx, clock *lamport.Clock, number string, user id.ID
 	return err
 }
 
+// OpenHouseAccount opens an account of the house's own, with the stamp of what it is opened for: nobody can have named it before that.
+func OpenHouseAccount(tx database.Tx, number string, stamp lamport.Stamp, at time.Time) error {
+	rows := database.Rows{Table: "accounts", Columns: []string{"number", "lamport", "opened_lamport", "opened_at_us"}}
+	rows.Add(number, int64(stamp), int64(stamp), operation.Micro(at))
+	return rows.Insert(tx)
+}
+
 // OpenAnyAccount opens an account with a number that is given: ten digits, at random, so that they tell nothing of how many there are.
 func OpenAnyAccount(tx database.Tx, clock *lamport.Clock, user id.ID, at time.Time) (string, error) {
 	for range 10 {
@@ -67,38 +74,61 @@ func OpenAnyAccount(tx database.Tx, clock *lamport.Clock, user id.ID, at time.Ti
 	return "", ErrNumberTaken
 }
 
-// Load reads and locks the accounts with the given numbers, and the given holds with their accounts. Those that do not exist are absent.
-func Load(tx database.Tx, numbers []string, holds []id.ID) (*Ledger, error) {
-	loaded, err := loadHolds(tx, holds)
-	if err != nil {
-		return nil, err
+// Load reads and locks the accounts with the given numbers, and the given holds with their accounts. Those that do not exist are absent. With it, in the same
+// breath and after the locks are had, is read what the functions in also ask for.
+func Load(tx database.Tx, numbers []string, holds []id.ID, also ...func(database.Tx) error) (*Ledger, error) {
+	var accounts []Account
+	var loaded []Hold
+	err := tx.Deferred(func(tx database.Tx) error {
+		if err := loadHolds(tx, holds, &loaded); err != nil {
+			return err
+		}
+		if err := loadAccounts(tx, numbers, &accounts); err != nil {
+			return err
+		}
+		for _, read := range also {
+			if err := read(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = tx.Flush()
 	}
-	for i := range loaded {
-		numbers = append(numbers, loaded[i].Account)
+	if err == nil {
+		err = loadAccounts(tx, ownersOf(loaded, numbers), &accounts)
 	}
-	accounts, err := loadAccounts(tx, numbers)
-	if err != nil {
-		return nil, err
+	return NewLedger(accounts, loaded), err
+}
+
+// ownersOf names the accounts of holds that are not among the sorted numbers.
+func ownersOf(holds []Hold, numbers []string) []string {
+	var owners []string
+	for i := range holds {
+		if _, known := slices.BinarySearch(numbers, holds[i].Account); !known {
+			owners = append(owners, holds[i].Account)
+		}
 	}
-	return NewLedger(accounts, loaded), nil
+	return owners
 }
 
 // loadAccounts locks in the order of the numbers, which all lanes share, so that lanes cannot deadlock.
-func loadAccounts(tx database.Tx, numbers []string) ([]Account, error) {
+func loadAccounts(tx database.Tx, numbers []string, into *[]Account) error {
 	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
-	if len(numbers) == 0 {
-		return nil, nil
+	distinct := slices.Compact(slices.Clone(numbers))
+	if len(distinct) == 0 {
+		return nil
 	}
-	args := make([]any, len(numbers))
-	for i := range numbers {
-		args[i] = numbers[i]
+	args := make([]any, len(distinct))
+	for i := range distinct {
+		args[i] = distinct[i]
 	}
-	return queryAccounts(tx, "WHERE number IN "+database.Placeholders(len(args))+" ORDER BY number"+tx.ForUpdate(), args...)
+	return queryAccounts(tx, into, "WHERE number IN "+database.Placeholders(len(args))+" ORDER BY number"+tx.ForUpdate(), args...)
 }
 
-func queryAccounts(tx database.Tx, where string, args ...any) (accounts []Account, err error) {
-	err = tx.Query(func(rows *sql.Rows) error {
+func queryAccounts(tx database.Tx, into *[]Account, where string, args ...any) error {
+	return tx.Query(func(rows *sql.Rows) error {
 		for rows.Next() {
 			var a Account
 			var last, opened int64
@@ -106,29 +136,31 @@ func queryAccounts(tx database.Tx, where string, args ...any) (accounts []Accoun
 				return err
 			}
 			a.LastPosting, a.OpenedAt = operation.FromMicro(last), operation.FromMicro(opened)
-			accounts = append(accounts, a)
+			*into = append(*into, a)
 		}
 		return rows.Err()
 	}, "SELECT "+accountColumns+" FROM accounts "+where, args...)
-	return accounts, err
 }
 
-func loadHolds(tx database.Tx, ids []id.ID) ([]Hold, error) {
+func loadHolds(tx database.Tx, ids []id.ID, into *[]Hold) error {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil
 	}
 	slices.SortFunc(ids, func(a, b id.ID) int { return strings.Compare(string(a[:]), string(b[:])) })
 	args := make([]any, len(ids))
 	for i := range ids {
 		args[i] = ids[i][:]
 	}
-	return queryHolds(tx, "WHERE id IN "+database.Placeholders(len(args))+" ORDER BY id"+tx.ForUpdate(), args...)
-}
-
-func queryHolds(tx database.Tx, where string, args ...any) ([]Hold, error) {
-	var holds []Hold
-	err := tx.Gorm().Raw("SELECT id, account, amount, remaining, operation_id, lamport FROM holds "+where, args...).Scan(&holds).Error
-	return holds, err
+	return tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			var h Hold
+			if err := rows.Scan(&h.ID, &h.Account, &h.Amount, &h.Remaining, &h.OperationID, &h.Lamport); err != nil {
+				return err
+			}
+			*into = append(*into, h)
+		}
+		return rows.Err()
+	}, "SELECT id, account, amount, remaining, operation_id, lamport FROM holds WHERE id IN "+database.Placeholders(len(args))+" ORDER BY id"+tx.ForUpdate(), args...)
 }
 
 // Save stores what the round has made: entries with their postings, and the accounts and holds as they are now.
@@ -178,13 +210,15 @@ func (l *Ledger) saveHolds(tx database.Tx) error {
 }
 
 // Accounts reads a user's accounts whose numbers follow after, by number.
-func Accounts(tx database.Tx, user id.ID, after string, limit int) ([]Account, error) {
-	return queryAccounts(tx, "WHERE user_id = ? AND number > ? ORDER BY number LIMIT ?", user[:], after, limit)
+func Accounts(tx database.Tx, user id.ID, after string, limit int) (accounts []Account, err error) {
+	err = queryAccounts(tx, &accounts, "WHERE user_id = ? AND number > ? ORDER BY number LIMIT ?", user[:], after, limit)
+	return accounts, err
 }
 
 // GetAccount reads one account of a user, or ErrNotFound.
 func GetAccount(tx database.Tx, user id.ID, number string) (Account, error) {
-	accounts, err := queryAccounts(tx, "WHERE number = ? AND user_id = ?", number, user[:])
+	var accounts []Account
+	err := queryAccounts(tx, &accounts, "WHERE number = ? AND user_id = ?", number, user[:])
 	if err != nil {
 		return Account{}, err
 	}

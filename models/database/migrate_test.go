@@ -77,7 +77,7 @@ func difference(onSQLite, onMySQL []string) string {
 func columns(t *testing.T, db *DB) []string {
 	t.Helper()
 	query := `SELECT table_name, column_name, column_type, is_nullable = 'NO', COALESCE(column_default, 'NULL') FROM information_schema.columns
-		WHERE table_schema = DATABASE() AND table_name <> 'goose_db_version' ORDER BY table_name, ordinal_position`
+		WHERE table_schema = DATABASE() AND table_name <> 'goose_db_version' ORDER BY BINARY table_name, ordinal_position`
 	if db.Embedded() {
 		query = `SELECT m.name, c.name, c.type, c."notnull", COALESCE(c.dflt_value, 'NULL') FROM sqlite_master m, pragma_table_info(m.name) c
 			WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name <> 'goose_db_version' ORDER BY m.name, c.cid`

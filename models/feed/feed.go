@@ -23,6 +23,11 @@ const (
 	OperationFinished = "operation.finished"
 	NoticeGiven       = "notice"
 	SessionEnded      = "session.ended"
+	OrderFilled       = "order.filled"
+	OrderCanceled     = "order.canceled"
+	Traded            = "trade"
+	BookChanged       = "book.changed"
+	CandlesChanged    = "candles.changed"
 	Gap               = "feed.gap"
 )
 
@@ -39,6 +44,13 @@ type Entry struct {
 
 // UserTopic is the topic of what concerns one user.
 func UserTopic(user id.ID) string { return "user:" + user.String() }
+
+// What happens in the market of a symbol is public, on three topics.
+const (
+	TradesTopic  = "trades:" // before the symbol, as in the two below
+	BookTopic    = "book:"
+	CandlesTopic = "candles:"
+)
 
 // width is how many positions the entry takes: an operation's end stands for its start too, which comes one position before it.
 func (e *Entry) width() int64 {

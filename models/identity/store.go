@@ -2,6 +2,7 @@ package identity
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -182,6 +183,28 @@ func storeUses(tx database.Tx, uses []use) (int64, error) {
 		total += n
 	}
 	return total, nil
+}
+
+// AreSignedIn says which of the users have a live session.
+func AreSignedIn(tx database.Tx, users []id.ID) (map[id.ID]bool, error) {
+	signedIn := make(map[id.ID]bool, len(users))
+	if len(users) == 0 {
+		return signedIn, nil
+	}
+	args := make([]any, len(users))
+	for i := range users {
+		args[i] = users[i][:]
+	}
+	return signedIn, tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			var user id.ID
+			if err := rows.Scan(&user); err != nil {
+				return err
+			}
+			signedIn[user] = true
+		}
+		return rows.Err()
+	}, "SELECT user_id FROM sessions WHERE user_id IN "+database.Placeholders(len(args)), args...)
 }
 
 func insertTicket(tx database.Tx, ticket hashOf, session Session, expiresAt time.Time) error {
