@@ -60,10 +60,15 @@ func (c *call) idempotencyKey() *operation.Key {
 	return key
 }
 
-// hashRequest is what tells whether a key was used for the same request. The body is canonical JSON: spaces and the order of members do not matter.
+// hashRequest is what tells whether a key was used for the same request. The query is part of it, as it says what a DELETE is about. The body is canonical
+// JSON: spaces and the order of members do not matter.
 func hashRequest(r *http.Request, canonicalBody []byte) [32]byte {
 	h := sha256.New()
-	h.Write([]byte(r.Method + " " + r.URL.Path + "\n"))
+	target := r.URL.Path
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.Query().Encode() // by name
+	}
+	h.Write([]byte(r.Method + " " + target + "\n"))
 	h.Write(canonicalBody)
 	return [32]byte(h.Sum(nil))
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"guichet/api"
+	"guichet/models/exchange"
 	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/identity"
@@ -35,7 +37,7 @@ func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) 
 		return nil, problem.Newf(problem.TooManyRequests, "The session has %d streams open; close one.", mostStreams).After(time.Second)
 	}
 	var err error
-	if stream.topics, err = resolveTopics(&stream.session, request.Params.Topics); err != nil {
+	if stream.topics, err = s.resolveTopics(ctx, &stream.session, request.Params.Topics); err != nil {
 		return nil, err
 	}
 	last := request.Params.LastEventID
@@ -74,20 +76,38 @@ func (c *streamCounts) add(session id.ID, n int) {
 }
 
 // resolveTopics turns the topics that a client names into those of the log.
-func resolveTopics(session *identity.Session, named *string) ([]string, error) {
+func (s *Server) resolveTopics(ctx context.Context, session *identity.Session, named *string) ([]string, error) {
 	topics := []string{}
 	names := "me"
 	if named != nil {
 		names = *named
 	}
 	for name := range strings.SplitSeq(names, ",") {
-		if strings.TrimSpace(name) != "me" {
+		topic, err := s.resolveTopic(ctx, session, strings.TrimSpace(name))
+		if errors.Is(err, errUnknownSymbol) {
 			return nil, problem.Newf(problem.UnknownTopic, "There is no topic %q.", name)
 		}
-		topics = append(topics, feed.UserTopic(session.UserID))
+		if err != nil {
+			return nil, err
+		}
+		topics = append(topics, topic)
 	}
 	slices.Sort(topics)
 	return slices.Compact(topics), nil
+}
+
+// resolveTopic finds one topic; errUnknownSymbol means that there is none of the name.
+func (s *Server) resolveTopic(ctx context.Context, session *identity.Session, name string) (string, error) {
+	if name == "me" {
+		return feed.UserTopic(session.UserID), nil
+	}
+	for _, kind := range []string{feed.TradesTopic, feed.BookTopic, feed.CandlesTopic} {
+		if symbol, found := strings.CutPrefix(name, kind); found && exchange.ValidSymbol(symbol) {
+			_, err := s.laneOf(ctx, symbol)
+			return name, err
+		}
+	}
+	return "", errUnknownSymbol
 }
 
 // stream is one reader's connection. It is written by hand: the generated layer would send a stream only when it has ended.

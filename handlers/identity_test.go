@@ -16,6 +16,7 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/exchange"
 	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/identity"
@@ -54,14 +55,15 @@ func newCounter(t *testing.T, db *database.DB) *counter {
 	t.Cleanup(func() { _ = db.Close() })
 	_, err := db.Migrate(t.Context())
 	must(t, err)
-	must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane}))
+	lanes := []string{bank.Lane, exchange.LaneName(0), exchange.LaneName(1)}
+	must(t, operation.EnsureLanes(t.Context(), db, lanes))
 	address := miniredis.RunT(t).Addr()
 	client := redis.NewClient(&redis.Options{Addr: address})
 	t.Cleanup(func() { _ = client.Close() })
 	clock, ids, log := &lamport.Clock{}, id.NewGenerator(), feed.NewLog(db)
 	s, err := NewServer(Config{
 		DB: db, Redis: client, RedisOptions: &redis.UniversalOptions{Addrs: []string{address}}, Clock: clock, IDs: ids, Hub: feed.NewHub(log, clock), Log: log,
-		Identity: identity.New(db, ids, clock, identity.Options{HashWait: time.Minute}), Lanes: []string{bank.Lane}, LaneDepth: 100,
+		Identity: identity.New(db, ids, clock, identity.Options{HashWait: time.Minute}), Lanes: lanes, ExchangeLanes: 2, LaneDepth: 100,
 		Wake: func(string) {}, Metrics: prometheus.NewRegistry(), Version: "test",
 	})
 	must(t, err)

@@ -81,8 +81,12 @@ func (s *Server) submit(ctx context.Context, lane, kind string, payload any) (ac
 		command: operation.Command{UserID: call.session.UserID, Lane: lane, Kind: kind, Payload: body, Traceparent: call.trace},
 		key:     call.idempotencyKey(), wait: call.wait > 0, answer: make(chan accepted, 1),
 	}
+	in := s.intakes[lane]
+	if in == nil { // there were more lanes when the symbol was listed
+		return accepted{}, problem.Newf(problem.Unavailable, "Lane %s is not served.", lane).After(retryLater)
+	}
 	select {
-	case s.intakes[lane].submissions <- sub:
+	case in.submissions <- sub:
 	case <-ctx.Done():
 		return accepted{}, ctx.Err()
 	case <-s.closing:

@@ -84,6 +84,32 @@ func numbersCursor(cursor *string) (a, b int64, err error) {
 	return a, b, nil
 }
 
+// numberCursor reads a cursor of one number; 0 is none.
+func numberCursor(cursor *string) (int64, error) {
+	key, err := decodeCursor(cursor)
+	if err != nil || key == "" {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(key, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, errCursor
+	}
+	return n, nil
+}
+
+// listAnswer answers with a page of what writes itself.
+func listAnswer[T any](items []T, next string, appendJSON func(*T, []byte) []byte) jsonAnswer {
+	body := append(make([]byte, 0, 384*len(items)+64), `{"items":[`...)
+	for i := range items {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = appendJSON(&items[i], body)
+	}
+	body = appendCursor(append(body, `],"next_cursor":`...), next)
+	return jsonAnswer{http.StatusOK, append(body, '}'), false}
+}
+
 // jsonAnswer answers with JSON that is written already.
 type jsonAnswer struct {
 	status   int

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -47,32 +48,37 @@ type Config struct {
 	Hub          *feed.Hub
 	Log          *feed.Log
 	Lanes        []string
-	LaneDepth    int               // operations that may wait in a lane
-	Wake         func(lane string) // tells the workers of this process, if it has any, that something was enqueued
-	Metrics      *prometheus.Registry
-	Tracer       trace.Tracer // makes the spans of requests; nil for none
-	Version      string
+	// ExchangeLanes is how many lanes symbols are spread over when they are listed, of those in Lanes; 0 is 1.
+	ExchangeLanes int
+	LaneDepth     int               // operations that may wait in a lane
+	Wake          func(lane string) // tells the workers of this process, if it has any, that something was enqueued
+	Metrics       *prometheus.Registry
+	Tracer        trace.Tracer // makes the spans of requests; nil for none
+	Version       string
 }
 
 // Server is the API of one process.
 type Server struct {
 	Config
-	journal  *operation.Journal
-	contract *contract
-	document []byte // the contract as JSON
-	intakes  map[string]*intake
-	rates    *laneRates
-	streams  streamCounts
-	requests *prometheus.HistogramVec
-	echo     *echo.Echo
-	closing  chan struct{}
-	auditing chan struct{}
+	journal     *operation.Journal
+	contract    *contract
+	document    []byte // the contract as JSON
+	intakes     map[string]*intake
+	rates       *laneRates
+	streams     streamCounts
+	symbolLanes sync.Map // the lanes of symbols, by symbol
+	ordered     recentOrders
+	requests    *prometheus.HistogramVec
+	echo        *echo.Echo
+	closing     chan struct{}
+	auditing    chan struct{}
 }
 
 var _ api.StrictServerInterface = (*Server)(nil)
 
 // NewServer returns a server. Run must be running for it to accept operations.
 func NewServer(config Config) (*Server, error) {
+	config.ExchangeLanes = max(config.ExchangeLanes, 1)
 	spec, err := api.GetSpec()
 	if err != nil {
 		return nil, fmt.Errorf("handlers: reading the contract: %w", err)

@@ -6,6 +6,7 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/operation"
@@ -51,4 +52,8 @@ func (r *bankRound) decide(c *operation.Command, stamp lamport.Stamp, at time.Ti
 	return decision{result: bank.AppendResult(make([]byte, 0, 384), r.Account(m.Own), entry)}
 }
 
-func (r *bankRound) store(tx database.Tx) error { return r.Save(tx) }
+func (bankCounter) forget() {} // it keeps nothing
+
+func (r *bankRound) prepare(database.Tx) error { return nil }
+
+func (r *bankRound) store(tx database.Tx) ([]feed.Entry, error) { return nil, r.Save(tx) }

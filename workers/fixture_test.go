@@ -89,7 +89,11 @@ func (r *fakeRound) decide(c *operation.Command, _ lamport.Stamp, _ time.Time) d
 	return decision{result: []byte(`{}`)}
 }
 
-func (r *fakeRound) store(tx database.Tx) error {
+func (f *fakeCounter) forget() {}
+
+func (r *fakeRound) prepare(database.Tx) error { return nil }
+
+func (r *fakeRound) store(tx database.Tx) ([]feed.Entry, error) {
 	if r.onStore != nil {
 		r.onStore(tx)
 	}
@@ -99,12 +103,12 @@ func (r *fakeRound) store(tx database.Tx) error {
 		rows.Add(c.ID[:], orderOf(c).Text)
 	}
 	if err := rows.Insert(tx); err != nil {
-		return err
+		return nil, err
 	}
 	if r.broken {
 		panic("a bug in store")
 	}
-	return nil
+	return nil, nil
 }
 
 func orderOf(c *operation.Command) order {

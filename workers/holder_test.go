@@ -322,7 +322,7 @@ func TestRunLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // it coun
 		rdb := newRedis()
 		defer rdb.Close() //nolint:errcheck // a test's
 		r := &rig{TB: t, db: db}
-		w := &Workers{DB: db, Redis: rdb, NewRedis: newRedis, Clock: &r.clock, Publisher: feed.NewPublisher(nil, rdb), ShutdownTimeout: time.Minute, OnLost: func(err error) { t.Error(err) }}
+		w := &Workers{DB: db, Redis: rdb, NewRedis: newRedis, Clock: &r.clock, Publisher: feed.NewPublisher(nil, rdb), Lanes: Lanes(1), ShutdownTimeout: time.Minute, OnLost: func(err error) { t.Error(err) }}
 		ctx, stop := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- w.Run(ctx) }()

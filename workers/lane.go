@@ -23,6 +23,8 @@ import (
 type counter interface {
 	// load reads and locks, in key order, the rows that the commands touch.
 	load(tx database.Tx, commands []operation.Command) (round, error)
+	// forget drops what is kept in memory from one round to the next: the last one was not stored, or somebody else has held the lane.
+	forget()
 }
 
 // round is one envelope's worth of work on what was loaded. It is thrown away if anything fails, and the envelope is loaded anew.
@@ -31,8 +33,10 @@ type round interface {
 	lastStamp() lamport.Stamp
 	// decide applies one command by pure rules, in memory. A rule's "no" is a decision; a panic is a bug in the command's path.
 	decide(c *operation.Command, stamp lamport.Stamp, at time.Time) decision
-	// store writes what was decided.
-	store(tx database.Tx) error
+	// prepare asks the store what storing has to know of what was decided.
+	prepare(tx database.Tx) error
+	// store writes what was decided, and returns what is told of the round as a whole.
+	store(tx database.Tx) ([]feed.Entry, error)
 }
 
 // decision is what became of one command.
@@ -213,12 +217,16 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	defer func() {
 		if cause := recover(); cause != nil { // outside any one command: loading or storing
 			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+			x.counter.forget()
 		}
 	}()
 	began := time.Now()
 	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
 	err = x.db.Write(ctx, work.run)
 	if x.flowing = err == nil; err != nil {
+		if work.deciding {
+			x.counter.forget()
+		}
 		x.traceUndone(ctx, e, began, err)
 		return err
 	}

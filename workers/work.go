@@ -23,6 +23,7 @@ type work struct {
 	commands []operation.Command
 	outcomes []operation.Outcome
 	entries  []feed.Entry
+	deciding bool // what the counter has in memory is not what the store has any more
 }
 
 func (w *work) run(tx database.Tx) error {
@@ -56,7 +57,11 @@ func (w *work) run(tx database.Tx) error {
 	case claimed.Taken < len(w.envelope.Batches):
 		return errPartly
 	}
+	w.deciding = true
 	if err := w.decideAll(round, claimed.LaneState); err != nil {
+		return err
+	}
+	if err := round.prepare(tx); err != nil {
 		return err
 	}
 	return tx.Deferred(func(tx database.Tx) error {
@@ -68,9 +73,11 @@ func (w *work) run(tx database.Tx) error {
 }
 
 func (w *work) storeAll(tx database.Tx, round round) error {
-	if err := round.store(tx); err != nil {
+	entries, err := round.store(tx)
+	if err != nil {
 		return err
 	}
+	w.entries = append(w.entries, entries...)
 	if err := operation.Conclude(tx, w.lane, w.outcomes); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ package workers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,18 +15,27 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/exchange"
 	"guichet/models/feed"
 	"guichet/models/lamport"
 	"guichet/models/operation"
 )
 
-// Lanes names all lanes.
-func Lanes() []string { return []string{bank.Lane} }
+// Lanes names all lanes, of which the given number are the exchange's.
+func Lanes(exchangeLanes int) []string {
+	lanes := []string{bank.Lane}
+	for n := range exchangeLanes {
+		lanes = append(lanes, exchange.LaneName(n))
+	}
+	return lanes
+}
 
-func counterOf(lane string) counter { //nolint:unparam // the bank's has no fields, the next one will
-	switch lane {
+func counterOf(lane string) counter {
+	switch family, _, _ := strings.Cut(lane, "-"); family {
 	case bank.Lane:
 		return bankCounter{}
+	case exchange.LaneFamily:
+		return newExchangeCounter(lane)
 	default:
 		panic(fmt.Sprintf("workers: no counter for lane %q", lane))
 	}
@@ -38,6 +48,7 @@ type Workers struct {
 	NewRedis  func() redis.UniversalClient // a client of its own for each lane: it holds dequeues back
 	Clock     *lamport.Clock
 	Publisher *feed.Publisher
+	Lanes     []string
 	// ShutdownTimeout is how long the envelope in hand may take at an orderly stop.
 	ShutdownTimeout time.Duration
 	// OnLost is told when a lane was taken from this process while it held it. It must end the process.
@@ -54,14 +65,14 @@ type Workers struct {
 
 // Run executes until ctx ends; then it finishes the envelopes in hand.
 func (w *Workers) Run(ctx context.Context) error {
-	if err := operation.EnsureLanes(ctx, w.DB, Lanes()); err != nil {
+	if err := operation.EnsureLanes(ctx, w.DB, w.Lanes); err != nil {
 		return fmt.Errorf("workers: %w", err)
 	}
 	w.metrics = newMetrics(w.Metrics)
 	w.wakers = map[string]*waker{}
 	name := newHolder()
 	var running sync.WaitGroup
-	for _, lane := range Lanes() {
+	for _, lane := range w.Lanes {
 		h := &holder{Workers: w, lane: lane, counter: counterOf(lane), name: name}
 		running.Go(func() { h.run(ctx) })
 	}

@@ -13,7 +13,9 @@ import (
 // bankReplayer replays deposits, withdrawals and transfers, and answers for the accounts, which all counters share.
 type bankReplayer struct{ ledger *bank.Ledger }
 
-func newBankReplayer(ledger *bank.Ledger) replayer { return bankReplayer{ledger} }
+func newBankReplayer(_ database.Tx, ledger *bank.Ledger) (replayer, error) {
+	return bankReplayer{ledger}, nil
+}
 
 func (b bankReplayer) replay(command *operation.Command, cause bank.Cause) *problem.Problem {
 	movement, err := bank.DecodeMovement(command.Kind, command.Payload)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/exchange"
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/money"
@@ -32,7 +34,7 @@ func onBothStores(t *testing.T, test func(t *testing.T, h *house)) {
 			t.Cleanup(func() { _ = db.Close() })
 			_, err = db.Migrate(t.Context())
 			must(t, err)
-			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane}))
+			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane, exchange.LaneName(0), exchange.LaneName(1)}))
 			test(t, &house{T: t, db: db})
 		})
 	}
@@ -50,7 +52,8 @@ func must(t testing.TB, err error) {
 // house is a store that processes accept and execute operations on, as handlers and workers do.
 type house struct {
 	*testing.T
-	db *database.DB
+	db    *database.DB
+	users sync.Map // by account number
 }
 
 // process has a clock, of which nobody knows how it runs compared to others, and makes ids of its own.
@@ -58,6 +61,7 @@ type process struct {
 	*house
 	ids   *id.Generator
 	clock lamport.Clock
+	slow  time.Duration // how far behind its clock on the wall is
 }
 
 func (h *house) process(start lamport.Stamp) *process {
@@ -69,24 +73,33 @@ func (h *house) process(start lamport.Stamp) *process {
 // open opens an account for a new user.
 func (p *process) open(number string) {
 	p.Helper()
-	must(p, p.db.Write(p.Context(), func(tx database.Tx) error { return bank.OpenAccount(tx, &p.clock, number, p.ids.Next(), time.Now()) }))
+	must(p, p.db.Write(p.Context(), func(tx database.Tx) error {
+		return bank.OpenAccount(tx, &p.clock, number, p.userOf(number), time.Now())
+	}))
+}
+
+// userOf is whose account has a number, be it opened or not.
+func (p *process) userOf(number string) id.ID {
+	user, _ := p.users.LoadOrStore(number, p.ids.Next())
+	return user.(id.ID)
 }
 
 type command struct {
 	kind    string
 	payload any
+	by      string // whose command it is, by the number of the account
 }
 
 func deposit(account string, amount money.Amount) command {
-	return command{bank.KindDeposit, bank.CashCommand{Account: account, Amount: amount}}
+	return command{bank.KindDeposit, bank.CashCommand{Account: account, Amount: amount}, account}
 }
 
 func withdrawal(account string, amount money.Amount) command {
-	return command{bank.KindWithdrawal, bank.CashCommand{Account: account, Amount: amount}}
+	return command{bank.KindWithdrawal, bank.CashCommand{Account: account, Amount: amount}, account}
 }
 
 func transfer(from, to string, amount money.Amount, reference string) command {
-	return command{bank.KindTransfer, bank.TransferCommand{From: from, To: to, Amount: amount, Reference: reference}}
+	return command{bank.KindTransfer, bank.TransferCommand{From: from, To: to, Amount: amount, Reference: reference}, from}
 }
 
 // accept journals a batch of commands, as an intake does.
@@ -98,7 +111,7 @@ func (p *process) accept(lane string, commands ...command) *operation.Envelope {
 	for i, c := range commands {
 		payload, err := json.Marshal(c.payload)
 		must(p, err)
-		batch = append(batch, operation.Command{ID: base.WithIndex(i), UserID: base, Lane: lane, Kind: c.kind, Payload: payload,
+		batch = append(batch, operation.Command{ID: base.WithIndex(i), UserID: p.userOf(c.by), Lane: lane, Kind: c.kind, Payload: payload,
 			Lamport: p.clock.Tick(), SubmittedAt: time.Now().UTC().Truncate(time.Microsecond)})
 	}
 	must(p, p.db.Write(p.Context(), func(tx database.Tx) error { return operation.Append(tx, lane, batch) }))
@@ -121,16 +134,16 @@ func (p *process) executeIn(tx database.Tx, e *operation.Envelope, failed []int)
 	if n, err := operation.Take(tx, lane, e.Batches); err != nil || n != len(e.Batches) {
 		return errors.Join(err, fmt.Errorf("took %d batches", n))
 	}
-	ledger, err := loadFor(tx, e.Commands)
+	round, err := load(tx, lane, e.Commands)
 	if err != nil {
 		return err
 	}
-	known := max(state.Lamport, ledger.LastStamp())
+	known := max(state.Lamport, round.lastStamp())
 	for _, c := range e.Commands {
 		known = max(known, c.Lamport)
 	}
 	p.clock.Receive(known)
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	now := time.Now().Add(-p.slow).UTC().Truncate(time.Microsecond)
 	var outcomes []operation.Outcome
 	for i := range e.Commands {
 		c := &e.Commands[i]
@@ -140,20 +153,30 @@ func (p *process) executeIn(tx database.Tx, e *operation.Envelope, failed []int)
 			if err := operation.Park(tx, c.ID, "a fault", now); err != nil {
 				return err
 			}
-		} else if refusal := decide(ledger, c, bank.Cause{OperationID: c.ID, Stamp: o.Lamport, At: now}); refusal != nil {
+		} else if refusal := round.decide(c, bank.Cause{OperationID: c.ID, Stamp: o.Lamport, At: now}); refusal != nil {
 			o.Status, o.Problem = operation.Rejected, refusal
 		}
 		outcomes = append(outcomes, o)
 	}
 	last := outcomes[len(outcomes)-1]
-	return errors.Join(ledger.Save(tx), operation.Conclude(tx, lane, outcomes), operation.AdvanceLane(tx, lane, last.Sequence, last.Lamport))
+	return errors.Join(round.save(tx), operation.Conclude(tx, lane, outcomes), operation.AdvanceLane(tx, lane, last.Sequence, last.Lamport))
 }
 
-func loadFor(tx database.Tx, commands []operation.Command) (*bank.Ledger, error) {
+// round is what a lane makes of an envelope.
+type round interface {
+	lastStamp() lamport.Stamp
+	decide(c *operation.Command, cause bank.Cause) *problem.Problem
+	save(tx database.Tx) error
+}
+
+func load(tx database.Tx, lane string, commands []operation.Command) (round, error) {
+	if familyOf(lane) == "exchange" {
+		return loadFloor(tx, lane, commands)
+	}
 	var numbers []string
 	var holds []id.ID
 	for i := range commands {
-		if commands[i].Lane == holdsLane {
+		if lane == holdsLane {
 			h := decodeHold(&commands[i])
 			numbers, holds = append(numbers, h.Account, h.To), append(holds, h.Hold)
 			continue
@@ -164,21 +187,28 @@ func loadFor(tx database.Tx, commands []operation.Command) (*bank.Ledger, error)
 		}
 		numbers = append(numbers, m.From, m.To)
 	}
-	return bank.Load(tx, numbers, holds)
+	ledger, err := bank.Load(tx, numbers, holds)
+	return ledgerRound{ledger}, err
 }
 
-func decide(ledger *bank.Ledger, c *operation.Command, cause bank.Cause) *problem.Problem {
+type ledgerRound struct{ *bank.Ledger }
+
+func (r ledgerRound) lastStamp() lamport.Stamp { return r.LastStamp() }
+
+func (r ledgerRound) save(tx database.Tx) error { return r.Save(tx) }
+
+func (r ledgerRound) decide(c *operation.Command, cause bank.Cause) *problem.Problem {
 	if c.Lane == holdsLane {
-		return holdReplayer{ledger}.replay(c, cause)
+		return holdReplayer{r.Ledger}.replay(c, cause)
 	}
-	return bankReplayer{ledger}.replay(c, cause)
+	return bankReplayer{r.Ledger}.replay(c, cause)
 }
 
 // holdsLane is the lane of a counter that only these tests have: it sets money aside and spends it. Its replayer shows how a counter plugs in.
 const holdsLane = "holds-1"
 
 func init() {
-	replayers["holds"] = func(ledger *bank.Ledger) replayer { return holdReplayer{ledger} }
+	replayers["holds"] = func(_ database.Tx, ledger *bank.Ledger) (replayer, error) { return holdReplayer{ledger}, nil }
 }
 
 type holdCommand struct {
@@ -188,15 +218,15 @@ type holdCommand struct {
 }
 
 func authorise(account string, amount money.Amount) command {
-	return command{"authorise", holdCommand{Account: account, To: bank.Cash, Amount: amount}}
+	return command{"authorise", holdCommand{Account: account, To: bank.Cash, Amount: amount}, account}
 }
 
 func capture(hold id.ID, account, to string, amount money.Amount) command {
-	return command{"capture", holdCommand{Hold: hold, Account: account, To: to, Amount: amount}}
+	return command{"capture", holdCommand{Hold: hold, Account: account, To: to, Amount: amount}, account}
 }
 
 func release(hold id.ID, account string, amount money.Amount) command {
-	return command{"release", holdCommand{Hold: hold, Account: account, To: bank.Cash, Amount: amount}}
+	return command{"release", holdCommand{Hold: hold, Account: account, To: bank.Cash, Amount: amount}, account}
 }
 
 func decodeHold(c *operation.Command) holdCommand {

@@ -24,8 +24,9 @@ type replayer interface {
 
 // replayers makes the replayer of each counter, on the ledger that all of them pay through. The key is the name of its lane, or what stands before the
 // first "-" of the names of its lanes, as in exchange-3.
-var replayers = map[string]func(*bank.Ledger) replayer{
-	bank.Lane: newBankReplayer,
+var replayers = map[string]func(database.Tx, *bank.Ledger) (replayer, error){
+	bank.Lane:  newBankReplayer,
+	"exchange": newExchangeReplayer,
 }
 
 func familyOf(lane string) string {
@@ -93,7 +94,9 @@ func (r *replay) open(tx database.Tx) error {
 	}
 	r.ledger = bank.NewLedger(accounts, nil)
 	for family, open := range replayers {
-		r.replayers[family] = open(r.ledger)
+		if r.replayers[family], err = open(tx, r.ledger); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -150,7 +153,7 @@ func newEnded(row *recordedRow) *ended {
 	code, _, _ := strings.Cut(row.problem.String, "\n")
 	e := &ended{Command: row.Command, status: row.status, code: problem.Code(code),
 		cause: bank.Cause{OperationID: row.ID, Stamp: row.stamp, At: operation.FromMicro(row.finishedUs)}}
-	e.Payload = row.payload
+	e.Payload, e.SubmittedAt = row.payload, operation.FromMicro(row.submittedUs)
 	return e
 }
 

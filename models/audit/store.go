@@ -229,24 +229,26 @@ func executed(tx database.Tx) iter.Seq2[*executedRow, error] {
 // recordedRow is an ended operation with one of the entries that it made, or none.
 type recordedRow struct {
 	operation.Command
-	payload    []byte
-	sequence   int64
-	status     operation.Status
-	stamp      lamport.Stamp
-	finishedUs int64
-	problem    sql.NullString
-	part       sql.NullInt64
-	entryKind  sql.NullString
-	reference  sql.NullString
-	atUs       sql.NullInt64
+	payload     []byte
+	submittedUs int64
+	sequence    int64
+	status      operation.Status
+	stamp       lamport.Stamp
+	finishedUs  int64
+	problem     sql.NullString
+	part        sql.NullInt64
+	entryKind   sql.NullString
+	reference   sql.NullString
+	atUs        sql.NullInt64
 }
 
 // recorded yields the ended operations in the order in which they are replayed; those with several entries come several times in a row.
 // The order names columns of one table only, so that the database sorts that one, before it joins.
 func recorded(tx database.Tx) iter.Seq2[*recordedRow, error] {
-	return query(tx, `SELECT o.id, o.user_id, o.lane, o.kind, o.payload, x.sequence, x.status, x.lamport, x.finished_at_us, x.problem, e.part, e.kind, e.reference, e.at_us
+	return query(tx, `SELECT o.id, o.user_id, o.lane, o.kind, o.payload, o.submitted_at_us, x.sequence, x.status, x.lamport, x.finished_at_us, x.problem, e.part, e.kind, e.reference, e.at_us
 		FROM outcomes x JOIN operations o ON o.id = x.operation_id LEFT JOIN entries e ON e.operation_id = x.operation_id
 		ORDER BY x.lamport, x.lane, x.sequence`, func(r *recordedRow) []any {
-		return []any{&r.ID, &r.UserID, &r.Lane, &r.Kind, &r.payload, &r.sequence, &r.status, &r.stamp, &r.finishedUs, &r.problem, &r.part, &r.entryKind, &r.reference, &r.atUs}
+		return []any{&r.ID, &r.UserID, &r.Lane, &r.Kind, &r.payload, &r.submittedUs, &r.sequence, &r.status, &r.stamp, &r.finishedUs, &r.problem, &r.part, &r.entryKind, &r.reference,
+			&r.atUs}
 	})
 }
