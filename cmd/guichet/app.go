@@ -37,11 +37,12 @@ const (
 // app is a process: an API, workers, or both.
 type app struct {
 	*stores
-	clock     lamport.Clock
-	ids       *id.Generator
-	registry  *prometheus.Registry
-	publisher *feed.Publisher
-	tracer    trace.Tracer // nil for none
+	clock         lamport.Clock
+	ids           *id.Generator
+	registry      *prometheus.Registry
+	exchangeLanes int
+	publisher     *feed.Publisher
+	tracer        trace.Tracer // nil for none
 
 	identity *identity.Identity
 	hub      *feed.Hub
@@ -56,7 +57,7 @@ func newApp(ctx context.Context, s settings) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{stores: opened, ids: id.NewGenerator(), registry: prometheus.NewRegistry()}
+	a := &app{stores: opened, ids: id.NewGenerator(), registry: prometheus.NewRegistry(), exchangeLanes: s.ExchangeLanes}
 	if err := a.prepare(ctx); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
@@ -90,7 +91,8 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 		return err
 	}
 	a.identity = identity.New(a.db, a.ids, &a.clock, identity.Options{IdleTimeout: s.SessionIdle, LockFor: s.LockFor, Publisher: a.publisher})
-	if err := operation.EnsureLanes(ctx, a.db, workers.Lanes()); err != nil {
+	lanes := workers.Lanes(a.exchangeLanes)
+	if err := operation.EnsureLanes(ctx, a.db, lanes); err != nil {
 		return err
 	}
 	if s.AdminPassword != "" {
@@ -101,7 +103,7 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 	var err error
 	a.server, err = handlers.NewServer(handlers.Config{
 		DB: a.db, Redis: a.redis, RedisOptions: a.options, Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
-		Lanes: workers.Lanes(), LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
+		Lanes: lanes, ExchangeLanes: a.exchangeLanes, LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
 	})
 	return err
 }
@@ -116,7 +118,7 @@ func (a *app) ensureAdmin(ctx context.Context, password string) error {
 // withWorkers adds the workers.
 func (a *app) withWorkers() {
 	a.workers = &workers.Workers{
-		DB: a.db, Redis: a.redis, NewRedis: a.newRedis, Clock: &a.clock, Publisher: a.publisher,
+		DB: a.db, Redis: a.redis, NewRedis: a.newRedis, Clock: &a.clock, Publisher: a.publisher, Lanes: workers.Lanes(a.exchangeLanes),
 		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry, Tracer: a.tracer,
 	}
 }

@@ -267,6 +267,7 @@ func TestLimitsAndCursors(t *testing.T) {
 	for range 3 {
 		admin.deposit(1)
 	}
+	admin.list("TCB") // as in the contract's examples
 	lists := 0
 	for _, o := range contractOperations(t) {
 		if o.parameter("query", "cursor") == nil {
@@ -289,7 +290,7 @@ func TestLimitsAndCursors(t *testing.T) {
 	if lists < 5 {
 		t.Errorf("only %d lists found", lists)
 	}
-	for _, path := range []string{"/v1/operations", "/v1/notices", "/v1/accounts/" + admin.account + "/entries"} {
+	for _, path := range []string{"/v1/operations", "/v1/notices", "/v1/orders", "/v1/fills", "/v1/accounts/" + admin.account + "/entries"} {
 		for _, key := range []string{"x", "1", "1.x", "-1.1", "0.0", "1.99999999999999999999"} {
 			admin.get(path+"?cursor="+base64.RawURLEncoding.EncodeToString([]byte(key))).problem(t, http.StatusBadRequest, "malformed")
 		}

@@ -42,12 +42,19 @@ const (
 	startCash = 1000
 )
 
-// submission is one transfer that somebody asked for, and what they know of it.
+// submission is one operation that somebody asked for, and what they know of it.
 type submission struct {
 	reference string
 	attempts  int
 	operation id.ID  // once it was acknowledged
 	status    string // of the outcome, if they were told
+	errand    errand
+}
+
+// errand is what somebody asks for.
+type errand struct {
+	method, path string
+	body         any
 }
 
 // customer is one of the crowd: they ask for one thing after the other.
@@ -58,10 +65,11 @@ type customer struct {
 	submissions []*submission
 }
 
-// crowd is people who transfer money among themselves, through whichever API is there.
+// crowd is people who transfer money among themselves, or do other errands, through whichever API is there.
 type crowd struct {
 	testing.TB
 	house  *house
+	choose func(p *customer, reference string) errand
 	people []*customer
 	random *rand.Rand
 	stop   chan struct{}
@@ -79,6 +87,15 @@ type crowd struct {
 // newCrowd makes the people, with cash, and sets them going. Everything they choose follows from the seed.
 func (h *house) newCrowd(api *process, seed uint64) *crowd {
 	h.Helper()
+	c := h.gather(api, seed)
+	c.choose = c.transfer
+	c.setOut()
+	return c
+}
+
+// gather makes the people.
+func (h *house) gather(api *process, seed uint64) *crowd {
+	h.Helper()
 	c := &crowd{TB: h, house: h, random: rand.New(rand.NewPCG(seed, 0)), stop: make(chan struct{})}
 	c.api.Store(api)
 	c.people = make([]*customer, crowdSize)
@@ -93,10 +110,14 @@ func (h *house) newCrowd(api *process, seed uint64) *crowd {
 	if h.Failed() {
 		h.FailNow()
 	}
+	return c
+}
+
+// setOut sets the people going.
+func (c *crowd) setOut() {
 	for _, p := range c.people {
 		c.group.Go(func() { c.live(p) })
 	}
-	return c
 }
 
 func (c *crowd) stopped() bool {
@@ -108,17 +129,22 @@ func (c *crowd) stopped() bool {
 	}
 }
 
-// live asks for transfers until the crowd stops.
+// transfer is a transfer to somebody else.
+func (c *crowd) transfer(p *customer, reference string) errand {
+	to := c.people[(p.number+1+p.random.IntN(len(c.people)-1))%len(c.people)]
+	amount := 1 + p.random.IntN(40)
+	if p.random.IntN(20) == 0 {
+		amount += 1_000_000 // more than there is
+	}
+	return errand{http.MethodPost, "/v1/transfers", map[string]any{"from": p.account, "to": to.account, "amount": amount, "reference": reference}}
+}
+
+// live does errands until the crowd stops.
 func (c *crowd) live(p *customer) {
 	for n := 0; !c.stopped(); n++ {
-		to := c.people[(p.number+1+p.random.IntN(len(c.people)-1))%len(c.people)]
-		amount := 1 + p.random.IntN(40)
-		if p.random.IntN(20) == 0 {
-			amount += 1_000_000 // more than there is
-		}
 		s := &submission{reference: fmt.Sprintf("%d-%d", p.number, n)}
+		s.errand = c.choose(p, s.reference)
 		p.submissions = append(p.submissions, s)
-		body := map[string]any{"from": p.account, "to": to.account, "amount": amount, "reference": s.reference}
 		var options []option
 		if p.random.IntN(2) == 0 {
 			options = append(options, wait)
@@ -127,14 +153,14 @@ func (c *crowd) live(p *customer) {
 		if keyed {
 			options = append(options, header("Idempotency-Key", "key-"+s.reference))
 		}
-		for !c.ask(p, s, body, options) && keyed { // without a key they do not know, and go on to the next
+		for !c.ask(p, s, options) && keyed { // without a key they do not know, and go on to the next
 			<-time.After(20 * time.Millisecond)
 		}
 	}
 }
 
 // ask submits once and says whether it was acknowledged.
-func (c *crowd) ask(p *customer, s *submission, body any, options []option) bool {
+func (c *crowd) ask(p *customer, s *submission, options []option) bool {
 	s.attempts++
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -144,7 +170,7 @@ func (c *crowd) ask(p *customer, s *submission, body any, options []option) bool
 	if other := c.otherAPI.Load(); other != nil && p.number%2 == 1 {
 		api = other
 	}
-	a, err := p.at(api).try(http.MethodPost, "/v1/transfers", body, append(options, bounded)...)
+	a, err := p.at(api).try(s.errand.method, s.errand.path, s.errand.body, append(options, bounded)...)
 	if err != nil {
 		return false // the process was killed, or is not there
 	}

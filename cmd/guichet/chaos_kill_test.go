@@ -53,13 +53,13 @@ func (w *crew) kill(n int) {
 	w.workers[n] = w.start([]string{"worker"})
 }
 
-// holder is which worker holds the bank's lane, as the store has it: -1 for none of them.
-func (w *crew) holder() int {
+// holderOf is which worker holds a lane, as the store has it: -1 for none of them.
+func (w *crew) holderOf(lane string) int {
 	w.Helper()
 	db := w.database()
 	defer db.Close() //nolint:errcheck // only read
 	var name string
-	if err := db.Read(context.Background()).Gorm().Raw("SELECT holder FROM lanes WHERE name = 'bank'").Row().Scan(&name); err != nil {
+	if err := db.Read(context.Background()).Gorm().Raw("SELECT holder FROM lanes WHERE name = ?", lane).Row().Scan(&name); err != nil {
 		w.Fatal(err)
 	}
 	for i, p := range w.workers {
@@ -70,12 +70,17 @@ func (w *crew) holder() int {
 	return -1
 }
 
-// awaitHolder waits until one of the workers holds the lane, other than not.
+// awaitHolder waits until one of the workers holds the bank's lane, other than not.
 func (w *crew) awaitHolder(not int) int {
+	w.Helper()
+	return w.awaitHolderOf("bank", not)
+}
+
+func (w *crew) awaitHolderOf(lane string, not int) int {
 	w.Helper()
 	holder := -1
 	eventually(w, "a holder", func() error {
-		if holder = w.holder(); holder < 0 || holder == not {
+		if holder = w.holderOf(lane); holder < 0 || holder == not {
 			return fmt.Errorf("held by %d", holder)
 		}
 		return nil

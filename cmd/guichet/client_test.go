@@ -98,6 +98,21 @@ func (c *client) signIn() {
 	c.token, c.account = session.Token, session.User.AccountNumber
 }
 
+// list lists a symbol as the admin: any price, any quantity, and a fee of 10 %.
+func (c *client) list(symbol string) {
+	c.Helper()
+	c.post("/v1/symbols", map[string]any{"symbol": symbol, "name": "of tests", "tick": 1, "lot": 1}).expect(c, http.StatusCreated)
+}
+
+// issue grants somebody shares as the admin.
+func (c *client) issue(symbol string, to *client, quantity int64) {
+	c.Helper()
+	a := c.post("/v1/symbols/"+symbol+"/issues", map[string]any{"account": to.account, "quantity": quantity}, wait).expect(c, http.StatusOK)
+	if !strings.Contains(string(a.body), `"status":"succeeded"`) {
+		c.Fatalf("an issue of %d %s: %s", quantity, symbol, a.body)
+	}
+}
+
 // at is the same person at another process.
 func (c *client) at(p *process) *client {
 	other := *c

@@ -34,17 +34,17 @@ func (a *app) demo(ctx context.Context, address, adminPassword string, out io.Wr
 		fmt.Fprintln(out, "\nThe store is in use: --demo has left it as it is.")
 		return nil
 	}
+	shown := "the password that you have set"
 	switch {
 	case adminPassword != "":
-		adminPassword = "the password that you have set"
 	case others > 0 && !a.embedded:
-		adminPassword = "the password that it had"
+		shown = "the password that it had"
 	default:
 		adminPassword = strings.ToLower(rand.Text())
 		if err := a.ensureAdmin(ctx, adminPassword); err != nil {
 			return err
 		}
-		adminPassword += " / (until the next start)"
+		shown = adminPassword + " / (until the next start)"
 	}
 	client := demoClient{base: "http://" + address + "/v1"}
 	for _, p := range demoPeople {
@@ -52,12 +52,16 @@ func (a *app) demo(ctx context.Context, address, adminPassword string, out io.Wr
 			return fmt.Errorf("filling the store: %w", err)
 		}
 	}
+	if err := a.demoExchange(ctx, &client, adminPassword); err != nil {
+		return fmt.Errorf("filling the exchange: %w", err)
+	}
 	welcome(out, address)
 	fmt.Fprintf(out, "\nUsers (name / password / account)\n")
 	for _, p := range demoPeople {
 		fmt.Fprintf(out, "  %s / %s / %s\n", p.name, p.password, p.account)
 	}
-	fmt.Fprintf(out, "  admin / %s\n", adminPassword)
+	fmt.Fprintf(out, "  admin / %s\n", shown)
+	printDemoSymbols(out)
 	fmt.Fprintf(out, "\nSign in:\n  curl -s http://%s/v1/sessions -H 'Content-Type: application/json' -d '{\"username\":\"%s\",\"password\":\"%s\"}'\n", address, demoPeople[0].name, demoPeople[0].password)
 	return nil
 }
@@ -85,18 +89,26 @@ func (c *demoClient) introduce(ctx context.Context, p person) error {
 	if err != nil || status == http.StatusConflict {
 		return err
 	}
+	return c.as(ctx, p.name, p.password, func() error {
+		_, err := c.post(ctx, "/accounts/"+p.account+"/deposits", map[string]any{"amount": demoCash}, nil)
+		return err
+	})
+}
+
+// as does something with a session of somebody's, which is ended then.
+func (c *demoClient) as(ctx context.Context, name, password string, do func() error) error {
 	var session struct {
 		Token string `json:"token"`
 	}
-	if _, err := c.post(ctx, "/sessions", map[string]any{"username": p.name, "password": p.password}, &session); err != nil {
+	if _, err := c.post(ctx, "/sessions", map[string]any{"username": name, "password": password, "take_over": true}, &session); err != nil {
 		return err
 	}
 	c.token = session.Token
 	defer func() { c.token = "" }()
-	if _, err := c.post(ctx, "/accounts/"+p.account+"/deposits", map[string]any{"amount": demoCash}, nil); err != nil {
+	if err := do(); err != nil {
 		return err
 	}
-	_, err = c.do(ctx, http.MethodDelete, "/sessions/current", nil, nil)
+	_, err := c.do(ctx, http.MethodDelete, "/sessions/current", nil, nil)
 	return err
 }
 

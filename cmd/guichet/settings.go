@@ -14,15 +14,18 @@ import (
 	"github.com/alecthomas/kong"
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/redis/go-redis/v9"
+
+	"guichet/models/exchange"
 )
 
 // settings are flags of every command that has use for them; each is an environment variable too, and the flag wins.
 type settings struct {
-	DataDir  string     `env:"GUICHET_DATA_DIR" default:"./data" help:"Directory of the embedded store and of uploaded files." placeholder:"DIR"`
-	MySQLDSN string     `env:"GUICHET_MYSQL_DSN" name:"mysql-dsn" help:"MySQL or MariaDB, as user:password@tcp(host:port)/database. Goes with the Redis URL; without both, the embedded pair is used." placeholder:"DSN"`
-	RedisURL string     `env:"GUICHET_REDIS_URL" name:"redis-url" help:"Redis, as redis://[user:password@]host:port[/db] (rediss:// for TLS; several ?addr= for a cluster)." placeholder:"URL"`
-	Pprof    string     `env:"GUICHET_PPROF_LISTEN" name:"pprof-listen" help:"Loopback address for profiles (net/http/pprof); none unless it is given." placeholder:"HOST:PORT"`
-	LogLevel slog.Level `env:"GUICHET_LOG_LEVEL" default:"info" help:"debug, info, warn or error. Logs are JSON lines on standard error." placeholder:"LEVEL"`
+	DataDir       string     `env:"GUICHET_DATA_DIR" default:"./data" help:"Directory of the embedded store and of uploaded files." placeholder:"DIR"`
+	MySQLDSN      string     `env:"GUICHET_MYSQL_DSN" name:"mysql-dsn" help:"MySQL or MariaDB, as user:password@tcp(host:port)/database. Goes with the Redis URL; without both, the embedded pair is used." placeholder:"DSN"`
+	RedisURL      string     `env:"GUICHET_REDIS_URL" name:"redis-url" help:"Redis, as redis://[user:password@]host:port[/db] (rediss:// for TLS; several ?addr= for a cluster)." placeholder:"URL"`
+	ExchangeLanes int        `env:"GUICHET_EXCHANGE_LANES" name:"exchange-lanes" default:"1" help:"Lanes that symbols are spread over when they are listed, 1 to 64. The same for all processes; never less than it was." placeholder:"N"`
+	Pprof         string     `env:"GUICHET_PPROF_LISTEN" name:"pprof-listen" help:"Loopback address for profiles (net/http/pprof); none unless it is given." placeholder:"HOST:PORT"`
+	LogLevel      slog.Level `env:"GUICHET_LOG_LEVEL" default:"info" help:"debug, info, warn or error. Logs are JSON lines on standard error." placeholder:"LEVEL"`
 }
 
 type apiSettings struct {
@@ -129,6 +132,9 @@ func (l *commandLine) check() error {
 		if _, err := redisOptions(s.RedisURL); err != nil {
 			return fmt.Errorf("GUICHET_REDIS_URL: %w", err)
 		}
+	}
+	if s.ExchangeLanes < 1 || s.ExchangeLanes > exchange.MaxLanes {
+		return fmt.Errorf("GUICHET_EXCHANGE_LANES: 1 to %d", exchange.MaxLanes)
 	}
 	if s.Pprof != "" && !isLoopback(s.Pprof) {
 		return fmt.Errorf("GUICHET_PPROF_LISTEN: profiles are served on loopback addresses only, not on %s", s.Pprof)

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// screen is what a program has printed.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// shows waits until patterns are on the screen, one after the other.
+func (s *screen) shows(t testing.TB, patterns ...string) {
+	t.Helper()
+	whole := regexp.MustCompile("(?s)" + strings.Join(patterns, ".*"))
+	eventually(t, "what the README promises", func() error {
+		if text := s.String(); !whole.MatchString(text) {
+			return fmt.Errorf("%s is not in\n%s", whole, text)
+		}
+		return nil
+	})
+}
+
+// startDemo starts --demo and waits until it has said how to go on.
+func (h *house) startDemo() (*process, *screen) {
+	h.Helper()
+	p := &process{house: h, command: h.program(context.Background(), []string{"--demo"}, "GUICHET_LISTEN=127.0.0.1:0"), ended: make(chan struct{})}
+	printed := &screen{}
+	p.command.Stdout = printed
+	stderr, err := p.command.StderrPipe()
+	check(h, err)
+	check(h, p.command.Start())
+	address := make(chan string, 1)
+	go p.readLog(stderr, address)
+	h.Cleanup(p.kill)
+	printed.shows(h, "API ", "Docs ", "Queues ", "ada / ", "grace / ", "admin / ", "TCB", "Sign in:\n")
+	p.address = <-address
+	return p, printed
+}
+
+// readmeSteps are the commands of the README's first minute, after the one that starts the demonstration.
+func readmeSteps(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	check(t, err)
+	_, minute, found := strings.Cut(string(text), "## The first minute\n")
+	minute, _, ended := strings.Cut(minute, "### For real\n")
+	if !found || !ended {
+		t.Fatal("the README has no first minute")
+	}
+	var steps strings.Builder
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(minute, -1) {
+		if !strings.HasPrefix(block[1], "go run ") {
+			steps.WriteString(block[1])
+		}
+	}
+	return steps.String()
+}
+
+// The README's first minute, as it stands there.
+func TestDemoAsInTheReadme(t *testing.T) {
+	t.Parallel()
+	h := newEmbeddedHouse(t)
+	p, _ := h.startDemo()
+	steps := readmeSteps(t)
+	pasted := strings.ReplaceAll(steps, "127.0.0.1:8080", p.address)
+	if pasted == steps || !strings.Contains(steps, "/orders") {
+		t.Fatalf("these are not the steps:\n%s", steps)
+	}
+	shell := exec.Command("bash")
+	shell.Stdin = strings.NewReader(pasted + "\nwait\n")
+	shown := &screen{}
+	shell.Stdout, shell.Stderr = shown, shown
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	check(t, shell.Start())
+	stop := sync.OnceFunc(func() {
+		_ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) // with the feed that runs in the background
+		_ = shell.Wait()
+	})
+	t.Cleanup(stop)
+
+	shown.shows(t, `"kind":"transfer","lane":"bank","status":"succeeded"`)
+	shown.shows(t, `"kind":"order","lane":"exchange-0","status":"succeeded".*"filled_quantity":50`)
+	shown.shows(t, "event: order.filled\ndata: [^\n]*\"id\":\"TCB-1-buy\"[^\n]*\"quantity\":50,\"price\":32,\"fee\":0[^\n]*\"order_complete\":true")
+	shown.shows(t, `"symbol":"TCB","quantity":50,"held":0,"available":50`)
+	shown.shows(t, `"notices":\[{[^\n]*"fee":160,"id":"TCB-1-sell"[^\n]*"kind":"order.filled"`)
+	shown.shows(t, `"amount":1440[^\n]*"kind":"trade"`)
+	stop()
+	if strings.Contains(shown.String(), "problem\":{") {
+		t.Errorf("something was refused:\n%s", shown)
+	}
+
+	// Everybody has what the worked example says.
+	for name, want := range map[string]int64{"alan": 1000 - 550 + 1600 - 1600, "grace": demoCash + 1440, "ada": demoCash + 550} {
+		c := p.client(t)
+		c.username, c.password = name, map[string]string{"alan": "enigma-enigma", "grace": demoPeople[1].password, "ada": demoPeople[0].password}[name]
+		c.signIn()
+		if got := c.balance(); got != want {
+			t.Errorf("%s has %d, want %d", name, got, want)
+		}
+	}
+	if fees := h.fees("TCB"); fees != 160 {
+		t.Errorf("the fees are %d", fees)
+	}
+	h.audit()
+}
+
+// Somebody who has just come can buy and sell each symbol at once; and a second start leaves everything as it is.
+func TestDemoExchange(t *testing.T) {
+	onBothPairs(t, func(t *testing.T, h *house) {
+		p, _ := h.startDemo()
+		c := p.user(t)
+		c.deposit(100_000)
+		for _, s := range demoSymbols {
+			c.place(market(s.Symbol, "buy", 2*s.Lot)).is(t, "filled", 2*s.Lot, 0, 0)
+			c.place(market(s.Symbol, "sell", 2*s.Lot)).is(t, "filled", 2*s.Lot, 0, 0)
+		}
+		before := c.state("TCB")
+		if status := p.stop(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		again, _ := h.startDemo()
+		c = c.at(again)
+		if after := c.state("TCB"); after != before {
+			t.Errorf("before: %s\nafter:  %s", before, after)
+		}
+		h.audit()
+	})
+}
