@@ -17,13 +17,14 @@ import (
 // baseline, so that a baseline has a process of its own as guichet has.
 const baselineCommand = "baseline"
 
-// serveBaseline runs the no-op server, or the naive handler when a DSN is given, until it is killed.
+// serveBaseline runs the no-op server, or a naive handler when a DSN is given, until it is killed.
 func serveBaseline(args []string) error {
 	flags := flag.NewFlagSet(baselineCommand, flag.ContinueOnError)
 	listen := flags.String("listen", "", "address")
 	dsn := flags.String("dsn", "", "the naive handler's database")
 	pool := flags.Int("pool", 32, "connections to it")
 	prepared := flags.Bool("prepared", false, "prepared statements rather than interpolated ones")
+	exchange := flags.Bool("exchange", false, "the naive exchange rather than naive transfers")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -32,7 +33,14 @@ func serveBaseline(args []string) error {
 	e.HideBanner, e.HidePort = true, true
 	e.GET("/readyz", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
 	e.POST("/noop", answerNoop)
-	if *dsn != "" {
+	switch {
+	case *dsn != "" && *exchange:
+		books, err := openNaiveMarket(*dsn, *pool, *prepared)
+		if err != nil {
+			return err
+		}
+		naiveExchangeHandler{books}.register(e)
+	case *dsn != "":
 		books, err := openNaiveBooks(*dsn, *pool, *prepared)
 		if err != nil {
 			return err

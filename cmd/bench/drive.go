@@ -14,6 +14,8 @@ type client struct {
 	wire *wire
 	// next returns the request to send; it may be the same bytes each time, patched.
 	next func(*rand.Rand) []byte
+	// judge, if there is one, stands in for that of the load: for clients to whom answers tell what to ask next.
+	judge func(reply) (verdict, error)
 }
 
 // A verdict says what an answer means to the load.
@@ -100,6 +102,10 @@ func (r *run) deadline(t time.Time) {
 // client is the life of client i until the window ends.
 func (r *run) client(ctx context.Context, i int, t *tally) error {
 	c := r.clients[i]
+	judge := r.judge
+	if c.judge != nil {
+		judge = c.judge
+	}
 	rng := rand.New(rand.NewPCG(uint64(i), 2)) // seeded: each run asks the same
 	for {
 		sent := time.Now()
@@ -111,7 +117,7 @@ func (r *run) client(ctx context.Context, i int, t *tally) error {
 			return err
 		}
 		got := time.Now()
-		v, err := r.judge(answer)
+		v, err := judge(answer)
 		if err != nil {
 			return err
 		}

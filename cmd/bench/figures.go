@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Names of values that scenarios set and figures read.
@@ -16,6 +17,14 @@ const (
 	valueOverloadGap  = "overload backlog share"
 	valueFailover     = "failover s"
 	valueFailoverSwap = "failover inversions"
+	valueFillP50      = "fill p50 ms"
+	valueFillP99      = "fill p99 ms"
+	valueUnsettled    = "matched and not settled"
+	valueDepth        = "deep book over empty"
+	valueRebuild      = "rebuild s"
+	valueBookRate     = "book M operations/s"
+	valueBookAllocs   = "book allocations"
+	valueBookDepth    = "deep book over empty in memory"
 )
 
 // crowd is the number of clients at which throughput is compared.
@@ -65,6 +74,28 @@ var figures = []figure{
 	{what: "operations out of order across those kills", bound: 0, most: true, value: named(valueFailoverSwap)},
 	{what: "start to ready, embedded (worst)", bound: 2, most: true, unit: "s", value: named(valueStart)},
 	{what: "memory when idle, embedded", bound: 80, most: true, unit: "MB", value: named(valueIdleMemory)},
+	{
+		what: "exchange, orders settled/s at 256 clients, api and worker apart", bound: 5000, unit: "/s",
+		value: func(r *report) (float64, bool) {
+			line, known := r.find(exchangeRun, crowd, orderMix)
+			return line.applied, known
+		},
+	},
+	{
+		what: "the same, over the best of a naive handler that matches in SQL", bound: 2, unit: "×",
+		value: func(r *report) (float64, bool) {
+			line, _ := r.find(exchangeRun, crowd, orderMix)
+			return ratio(line.applied, r.best(naiveExchangeRun, orderMix))
+		},
+	},
+	{what: "order to both fills on the feed, idle system, p50 (worst of the shapes)", bound: 15, most: true, unit: "ms", value: named(valueFillP50)},
+	{what: "the same, p99", bound: 40, most: true, unit: "ms", value: named(valueFillP99)},
+	{what: "the book in memory, the same mix, one core", bound: 5, unit: "M operations/s", value: named(valueBookRate)},
+	{what: "allocations of it", bound: 0, most: true, unit: "an operation", value: named(valueBookAllocs)},
+	{what: "orders/s over HTTP beside 1,000,000 that rest, over an empty book", bound: 0.9, unit: "×", value: named(valueDepth)},
+	{what: "the same in memory", bound: 0.9, unit: "×", value: named(valueBookDepth)},
+	{what: "a worker's start to the first order on that book", bound: 10, most: true, unit: "s", value: named(valueRebuild)},
+	{what: "trades matched and not settled after a burst (worst of its last moments)", bound: 0, most: true, value: named(valueUnsettled)},
 }
 
 func (r *report) appliedAt(s shape, p pattern) float64 {
@@ -100,7 +131,7 @@ func (f figure) target() string {
 	if f.most {
 		sign = "≤"
 	}
-	text := fmt.Sprintf("%s %.3g %s", sign, f.bound, f.unit)
+	text := strings.TrimSpace(sign + " " + threeDigits(f.bound) + " " + f.unit)
 	if f.aim != "" {
 		text += " (" + f.aim + ")"
 	}
@@ -116,7 +147,7 @@ func (f figure) judge(r *report) (measured, verdict string) {
 	if f.most && v <= f.bound || !f.most && v >= f.bound {
 		verdict = "ok"
 	}
-	return threeDigits(v) + " " + f.unit, verdict
+	return strings.TrimSpace(threeDigits(v) + " " + f.unit), verdict
 }
 
 // threeDigits writes 0.0123, 4.56, 789 or 1283: three digits and no exponent.

@@ -18,12 +18,13 @@ type shape struct {
 	label string   // in the report
 	real  bool     // on MariaDB and Redis, else on the embedded pair
 	roles []string // its processes, by their subcommands; the first listens
+	extra []string // of the environment, beside where the books are
 }
 
 var (
-	splitShape    = shape{"split", "guichet, MariaDB + Redis, api and worker apart", true, []string{"api", "worker"}}
-	singleShape   = shape{"single", "guichet, MariaDB + Redis, one process", true, []string{"serve"}}
-	embeddedShape = shape{"embedded", "guichet, embedded pair, one process", false, []string{"serve"}}
+	splitShape    = shape{word: "split", label: "guichet, MariaDB + Redis, api and worker apart", real: true, roles: []string{"api", "worker"}}
+	singleShape   = shape{word: "single", label: "guichet, MariaDB + Redis, one process", real: true, roles: []string{"serve"}}
+	embeddedShape = shape{word: "embedded", label: "guichet, embedded pair, one process", roles: []string{"serve"}}
 
 	shapes = []shape{splitShape, singleShape, embeddedShape}
 )
@@ -82,7 +83,7 @@ func (h *house) spawn(ctx context.Context, role string) error {
 	if err != nil {
 		return err
 	}
-	env := append(cleanEnvironment(), h.settings...)
+	env := append(append(cleanEnvironment(), h.settings...), h.extra...)
 	p, err := spawn(h.lab.dir, role, program, []string{role}, append(env, "GUICHET_LISTEN="+address))
 	if err != nil {
 		return err

@@ -3,8 +3,10 @@
 //
 // It starts private MariaDB and Redis servers with durable settings, builds guichet into a temporary
 // directory and drives it over HTTP from the outside, as its clients do: the contract is all it knows
-// of the program. In the same run it measures a naive handler on the same MariaDB and the ceiling of
-// HTTP itself, so that every ratio compares figures of one machine, one disk and one hour.
+// of the program, but for two questions to the exchange's tables: whether all that is matched is settled
+// (exchange_burst.go), and what a million resting orders cost, which would take minutes to place one by
+// one (exchange_prefill.go). In the same run it measures naive handlers on the same MariaDB and the ceiling
+// of HTTP itself, so that every ratio compares figures of one machine, one disk and one hour.
 //
 // All files, of the stores too, are below TMPDIR: it says which disk is measured.
 //
@@ -90,6 +92,7 @@ type options struct {
 	overload        time.Duration // of each of the two overload runs
 	overloadClients int
 	clients         []int // ascending
+	exchangeLanes   int   // that the symbols are spread over
 	scenarios       []scenario
 }
 
@@ -100,6 +103,7 @@ func parseOptions(args []string) (options, error) {
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "window of each run")
 	flags.DurationVar(&o.overload, "overload", time.Minute, "window of each overload run")
 	flags.IntVar(&o.overloadClients, "overload-clients", 1024, "clients of the overload runs")
+	flags.IntVar(&o.exchangeLanes, "exchange-lanes", 1, "lanes that the exchange's symbols are spread over, 1 to 64")
 	flags.StringVar(&clients, "clients", "1,32,256", "comma list of client counts")
 	flags.StringVar(&only, "only", "", "comma list of scenarios: "+strings.Join(names(scenarios), ",")+" (default all)")
 	if err := flags.Parse(args); err != nil {
@@ -110,6 +114,9 @@ func parseOptions(args []string) (options, error) {
 	}
 	if o.duration < 100*time.Millisecond || o.overload < 100*time.Millisecond || o.overloadClients < 1 {
 		return o, errors.New("durations are 100ms or more, overload-clients 1 or more")
+	}
+	if o.exchangeLanes < 1 || o.exchangeLanes > 64 {
+		return o, errors.New("exchange-lanes are 1 to 64")
 	}
 	var err error
 	if o.clients, err = parseCounts(clients); err != nil {

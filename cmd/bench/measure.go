@@ -68,15 +68,17 @@ func (m measurement) perBucket(counts []int64) string {
 	return strings.Join(words, " ")
 }
 
-// kilo writes a rate with three digits at most: 812, 3.9k, 52k.
+// kilo writes a rate with three digits at most: 812, 3.9k, 52.1k, 152k, 15.9M.
 func kilo(v float64) string {
 	switch {
 	case v < 1000:
 		return fmt.Sprintf("%.0f", v)
 	case v < 99_950:
 		return fmt.Sprintf("%.1fk", v/1000)
-	default:
+	case v < 999_500:
 		return fmt.Sprintf("%.0fk", v/1000)
+	default:
+		return fmt.Sprintf("%.1fM", v/1e6)
 	}
 }
 

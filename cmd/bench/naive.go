@@ -60,13 +60,9 @@ func (n naive) run(ctx context.Context, l *lab) error {
 // tune returns the tuning with the highest rate in short runs at the client counts above one.
 func (n naive) tune(ctx context.Context, l *lab, dsn string, p pattern) (best tuning, err error) {
 	window := min(2*time.Second, l.duration)
-	counts := l.clients
-	if len(counts) > 1 {
-		counts = counts[1:]
-	}
 	var highest float64
 	for _, t := range tunings {
-		for _, clients := range counts {
+		for _, clients := range crowds(l.clients) {
 			m, err := n.drive(ctx, l, dsn, t, p, clients, window)
 			if err != nil {
 				return best, fmt.Errorf("%v, %d clients: %w", t, clients, err)

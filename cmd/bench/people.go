@@ -41,7 +41,9 @@ func (h *house) register(ctx context.Context, p *person) error {
 }
 
 // signIn replaces the person's token; an older session, if any, ends.
-func (h *house) signIn(ctx context.Context, p *person) error {
+func (h *house) signIn(ctx context.Context, p *person) error { return h.signInWith(ctx, p, password) }
+
+func (h *house) signInWith(ctx context.Context, p *person, password string) error {
 	body := map[string]any{"username": p.username, "password": password, "take_over": true}
 	var session struct{ Token string }
 	if _, err := h.call(ctx, http.MethodPost, "/v1/sessions", "", body, &session); err != nil {

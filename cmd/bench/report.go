@@ -23,7 +23,7 @@ type row struct {
 // A report collects what the scenarios measured.
 type report struct {
 	rows   []row
-	values map[string]float64 // figures that are not rates, by the names in figures.go
+	values map[string]float64 // figures that are not in the rows, by the names in figures.go
 	audits int                // that held
 }
 
@@ -69,7 +69,7 @@ func (r *report) print(w io.Writer, conditions []string, failures []error) {
 		fmt.Fprintf(w, "- %s\n", line)
 	}
 	fmt.Fprintf(w, "- audits that held: %d, one after each run on guichet; requests that erred: none, or listed under failures\n", r.audits)
-	fmt.Fprint(w, "\n| run | clients | transfers | accepted/s | applied/s | p50 ms | p99 ms | remarks |\n")
+	fmt.Fprint(w, "\n| run | clients | load | accepted/s | applied/s | p50 ms | p99 ms | remarks |\n")
 	fmt.Fprint(w, "| --- | ---: | --- | ---: | ---: | ---: | ---: | --- |\n")
 	for _, line := range r.rows {
 		fmt.Fprintln(w, line.markdown())

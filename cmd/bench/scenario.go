@@ -25,6 +25,12 @@ var scenarios = []scenario{
 	idle{},
 	overload{},
 	failover{},
+	naiveExchange{},
+	exchangeLoad{},
+	exchangeLatency{},
+	exchangeBurst{},
+	exchangeDepth{},
+	exchangeBook{},
 }
 
 func names(list []scenario) []string {

@@ -135,6 +135,12 @@ func (s *realServers) versions(ctx context.Context) (mariadb, redis string, err 
 	return mariadb, redis, err
 }
 
+// count is how many rows a table has.
+func (s *realServers) count(ctx context.Context, table string) (rows int64, err error) {
+	err = s.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+table).Scan(&rows)
+	return rows, err
+}
+
 func (s *realServers) stop() error {
 	errs := []error{s.db.Close(), s.rdb.Close()}
 	for _, server := range s.running {
