@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"database/sql"
 	"errors"
 	"time"
 
@@ -85,21 +86,18 @@ func oneSymbol(tx database.Tx, symbol, lock string) (Symbol, error) {
 	return symbols[0], nil
 }
 
-func querySymbols(tx database.Tx, where string, args ...any) ([]Symbol, error) {
-	rows, err := tx.Gorm().Raw(selectSymbol+where, args...).Rows()
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var symbols []Symbol
-	for rows.Next() {
-		var s Symbol
-		var listedAt int64
-		if err := rows.Scan(&s.Symbol, &s.Name, &s.Tick, &s.Lot, &s.FeeBps, &s.Lane, &s.Halted, &s.Sequence, &s.Trades, &s.Issued, &s.Lamport, &s.Listed, &listedAt); err != nil {
-			return nil, err
+func querySymbols(tx database.Tx, where string, args ...any) (symbols []Symbol, err error) {
+	err = tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			var s Symbol
+			var listedAt int64
+			if err := rows.Scan(&s.Symbol, &s.Name, &s.Tick, &s.Lot, &s.FeeBps, &s.Lane, &s.Halted, &s.Sequence, &s.Trades, &s.Issued, &s.Lamport, &s.Listed, &listedAt); err != nil {
+				return err
+			}
+			s.ListedAt = operation.FromMicro(listedAt)
+			symbols = append(symbols, s)
 		}
-		s.ListedAt = operation.FromMicro(listedAt)
-		symbols = append(symbols, s)
-	}
-	return symbols, rows.Err()
+		return rows.Err()
+	}, selectSymbol+where, args...)
+	return symbols, err
 }
