@@ -56,6 +56,8 @@ type dispatcher struct {
 	sizes       map[id.ID]int  // operations of each batch that is waiting or outstanding
 	done        map[id.ID]bool // batches of outstanding envelopes that were executed
 	node        uint64         // of the ids of this intake's batches
+	pace        time.Duration  // how long an envelope takes while others wait for it: a moving average
+	paced       time.Time      // when the last of ours was executed
 	packed      id.ID          // the newest of them that was packed: what is packed later must not overtake it
 }
 
@@ -106,6 +108,24 @@ func (d *dispatcher) advanced(batches []id.ID) {
 	}
 }
 
+// patience is how long a batch is kept open while the lane is busy.
+func (d *dispatcher) patience() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return min(max(time.Duration(gatherShare*float64(d.pace)), gatherLeast), gatherMost)
+}
+
+// notePace is told that envelopes were executed, of which some are left. It is called with mu held.
+func (d *dispatcher) notePace(now time.Time, left int) {
+	if !d.paced.IsZero() {
+		d.pace += (now.Sub(d.paced) - d.pace) / 8
+	}
+	d.paced = now
+	if left == 0 { // what comes next has waited for nobody
+		d.paced = time.Time{}
+	}
+}
+
 // busy says whether the lane has an envelope of ours in hand.
 func (d *dispatcher) busy() bool {
 	d.mu.Lock()
@@ -142,6 +162,9 @@ func (d *dispatcher) settle() {
 		for _, b := range batches {
 			delete(d.done, b)
 		}
+	}
+	if len(kept) < len(d.outstanding) {
+		d.notePace(time.Now(), len(kept))
 	}
 	d.outstanding = kept
 	if len(d.waiting) > 0 && d.done[d.waiting[0].ID] { // the lane found them in the journal before they were enqueued

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"testing"
+	"time"
 
 	"guichet/models/id"
 	"guichet/models/operation"
@@ -47,4 +48,35 @@ func TestEnvelopesNameTheirPredecessor(t *testing.T) {
 	d.advanced([]id.ID{replayed.ID, own.ID, third})
 	add()
 	expect("the last", third)
+}
+
+// The longer a busy lane takes for an envelope, the longer a batch is kept open for it, within bounds; times in which nothing was on its way do not count.
+func TestPatienceFollowsTheLane(t *testing.T) {
+	t.Parallel()
+	d := newTestDispatcher(nil, nil)
+	now := time.Now()
+	run := func(every time.Duration, left int) time.Duration {
+		for range 50 {
+			now = now.Add(every)
+			d.notePace(now, left)
+		}
+		return d.patience()
+	}
+	if got := d.patience(); got != gatherLeast {
+		t.Errorf("%v before anything was executed", got)
+	}
+	if got := run(20*time.Millisecond, 1); got < 7*time.Millisecond || got > 8*time.Millisecond {
+		t.Errorf("%v for envelopes of 20 ms", got)
+	}
+	now = now.Add(20 * time.Millisecond)
+	d.notePace(now, 0)
+	if got := run(time.Second, 0); got < 7*time.Millisecond || got > 8*time.Millisecond {
+		t.Errorf("%v after idle times", got)
+	}
+	if got := run(time.Second, 1); got != gatherMost {
+		t.Errorf("%v for envelopes of 1 s", got)
+	}
+	if got := run(time.Millisecond, 1); got != gatherLeast {
+		t.Errorf("%v for envelopes of 1 ms", got)
+	}
 }

@@ -20,9 +20,11 @@ const (
 	// journalPatience is how long an intake goes on trying to write a batch before it tells its callers that the store is away.
 	journalPatience = 3 * time.Second
 	journalPause    = 50 * time.Millisecond
-	// gatherPatience bounds how long a batch is kept open while the lane is busy, so that hundreds share the commit. It is what is left of the time that an envelope
-	// takes when journaling and the way through the queue are taken off: longer, and the lane would wait for the batch.
-	gatherPatience = 3 * time.Millisecond
+	// A batch is kept open while the lane is busy, so that hundreds share the commit: for as long as is left of the time that an envelope takes when journaling and
+	// the way through the queue are taken off, which is gatherShare of it (longer, and the lane would wait for the batch), within these bounds.
+	gatherShare = 0.4
+	gatherLeast = 3 * time.Millisecond
+	gatherMost  = 10 * time.Millisecond
 	// backlog is how far, in operations, an intake may be ahead of its lane before it waits for it: some 100 ms of work. So clients that do not wait for
 	// outcomes are slowed down to what the lane executes, by the time that their POST takes, long before the line is full and they are refused.
 	backlog = 6 * id.MaxBatch
@@ -135,7 +137,7 @@ func (in *intake) gather(first *submission) []*submission {
 			return batch
 		}
 		if moment == nil {
-			moment = time.After(gatherPatience)
+			moment = time.After(in.dispatcher.patience())
 		}
 		select {
 		case next := <-in.submissions:
