@@ -78,24 +78,27 @@ func GetOrder(tx database.Tx, user, order id.ID) (Order, error) {
 }
 
 func queryOrders(tx database.Tx, query string, args ...any) ([]Order, error) {
-	rows, err := tx.Gorm().Raw(query, args...).Rows()
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var orders []Order
-	for rows.Next() {
-		var o Order
-		var clientID sql.NullString
-		var submitted, completed int64
-		if err := rows.Scan(&o.ID, &o.UserID, &o.Account, &clientID, &o.Symbol, &o.Side, &o.Type, &o.TimeInForce, &o.PostOnly, &o.Quantity, &o.Filled, &o.Price,
-			&o.Status, &o.Priority, &submitted, &completed, &o.Lamport); err != nil {
-			return nil, err
+	err := eachOrder(tx, func(o *Order) { orders = append(orders, *o) }, query, args...)
+	return orders, err
+}
+
+// eachOrder visits orders one by one: a book may have a million.
+func eachOrder(tx database.Tx, visit func(*Order), query string, args ...any) error {
+	return tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			var o Order
+			var clientID sql.NullString
+			var submitted, completed int64
+			if err := rows.Scan(&o.ID, &o.UserID, &o.Account, &clientID, &o.Symbol, &o.Side, &o.Type, &o.TimeInForce, &o.PostOnly, &o.Quantity, &o.Filled, &o.Price,
+				&o.Status, &o.Priority, &submitted, &completed, &o.Lamport); err != nil {
+				return err
+			}
+			o.ClientOrderID, o.SubmittedAt, o.CompletedAt = clientID.String, operation.FromMicro(submitted), operation.FromMicro(completed)
+			visit(&o)
 		}
-		o.ClientOrderID, o.SubmittedAt, o.CompletedAt = clientID.String, operation.FromMicro(submitted), operation.FromMicro(completed)
-		orders = append(orders, o)
-	}
-	return orders, rows.Err()
+		return rows.Err()
+	}, query, args...)
 }
 
 // FillKey is the place of a fill among those of its user.

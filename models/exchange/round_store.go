@@ -62,8 +62,8 @@ func (f *Floor) open(tx database.Tx, commands []Submitted) error {
 }
 
 func (f *Floor) rebuild(tx database.Tx, symbol Symbol) error {
-	open, err := queryOrders(tx, selectOrder+"WHERE symbol = ? AND status = ? ORDER BY priority", symbol.Symbol, Open)
-	if err != nil {
+	market := NewMarket(symbol, nil)
+	if err := eachOrder(tx, market.rest, selectOrder+"WHERE symbol = ? AND status = ? ORDER BY priority", symbol.Symbol, Open); err != nil {
 		return err
 	}
 	candles := make([]Candle, 0, len(Intervals))
@@ -74,7 +74,7 @@ func (f *Floor) rebuild(tx database.Tx, symbol Symbol) error {
 		}
 		candles = append(candles, last...)
 	}
-	f.markets[symbol.Symbol], f.candles[symbol.Symbol] = NewMarket(symbol, open), candles
+	f.markets[symbol.Symbol], f.candles[symbol.Symbol] = market, candles
 	return nil
 }
 
