@@ -194,38 +194,41 @@ func isBefore(known []Candle, key CandleKey) bool {
 
 // Save stores what a round has made of the markets, and returns their changes. placed says which orders are new.
 func (f *Floor) Save(tx database.Tx, r *Round, placed func(order id.ID) bool) ([]Changed, error) {
-	var all []Changed
+	all := make([]Changed, 0, len(f.present))
+	var orders []Order
+	var trades []Trade
+	var fills []Fill
+	var candles []Candle
 	for _, name := range f.present {
 		changed := Changed{Changes: f.markets[name].Conclude()}
 		if len(changed.Trades) > 0 {
 			changed.Candles = AddTrades(f.candles[name], changed.Trades)
 			f.candles[name] = latest(f.candles[name], changed.Candles)
 		}
-		if err := changed.save(tx, placed); err != nil {
-			return nil, fmt.Errorf("exchange: storing what changed in %s: %w", name, err)
-		}
+		orders, trades, fills, candles = append(orders, changed.Orders...), append(trades, changed.Trades...), append(fills, changed.Fills...), append(candles, changed.Candles...)
 		all = append(all, changed)
 	}
-	if err := saveHoldings(tx, r.Holdings.Touched()); err != nil {
-		return nil, err
-	}
-	return all, r.Ledger.Save(tx)
-}
-
-func (c *Changed) save(tx database.Tx, placed func(id.ID) bool) error {
-	s := &c.Symbol
-	if _, err := tx.Exec("UPDATE symbols SET sequence = ?, trades = ?, issued = ?, lamport = ? WHERE symbol = ?", s.Sequence, s.Trades, s.Issued, int64(s.Lamport), s.Symbol); err != nil {
-		return err
-	}
 	for _, write := range []func(database.Tx) error{
-		func(tx database.Tx) error { return saveOrders(tx, c.Orders, placed) },
-		func(tx database.Tx) error { return insertTrades(tx, c.Trades) },
-		func(tx database.Tx) error { return insertFills(tx, c.Fills) },
-		func(tx database.Tx) error { return saveLevels(tx, s.Symbol, Buy, c.Book.Bids) },
-		func(tx database.Tx) error { return saveLevels(tx, s.Symbol, Sell, c.Book.Asks) },
-		func(tx database.Tx) error { return saveCandles(tx, c.Candles) },
+		func(tx database.Tx) error { return saveSymbols(tx, all) },
+		func(tx database.Tx) error { return saveOrders(tx, orders, placed) },
+		func(tx database.Tx) error { return insertTrades(tx, trades) },
+		func(tx database.Tx) error { return insertFills(tx, fills) },
+		func(tx database.Tx) error { return saveLevels(tx, all) },
+		func(tx database.Tx) error { return saveCandles(tx, candles) },
+		func(tx database.Tx) error { return saveHoldings(tx, r.Holdings.Touched()) },
+		r.Ledger.Save,
 	} {
 		if err := write(tx); err != nil {
+			return nil, fmt.Errorf("exchange: storing what changed: %w", err)
+		}
+	}
+	return all, nil
+}
+
+func saveSymbols(tx database.Tx, changed []Changed) error {
+	for i := range changed {
+		s := &changed[i].Symbol
+		if _, err := tx.Exec("UPDATE symbols SET sequence = ?, trades = ?, issued = ?, lamport = ? WHERE symbol = ?", s.Sequence, s.Trades, s.Issued, int64(s.Lamport), s.Symbol); err != nil {
 			return err
 		}
 	}
@@ -284,19 +287,24 @@ func saveHoldings(tx database.Tx, holdings []Holding) error {
 }
 
 // saveLevels stores the levels that changed; one that is gone has no row.
-func saveLevels(tx database.Tx, symbol string, side Side, levels []Level) error {
+func saveLevels(tx database.Tx, changed []Changed) error {
 	rows := database.Rows{Table: "book_levels", Columns: []string{"symbol", "side", "price", "quantity", "orders"}}
-	gone := []any{symbol, string(side)}
-	for _, l := range levels {
-		if l.Orders > 0 {
-			rows.Add(symbol, string(side), int64(l.Price), l.Quantity, l.Orders)
-		} else {
-			gone = append(gone, int64(l.Price))
-		}
-	}
-	if n := len(gone) - 2; n > 0 {
-		if _, err := tx.Exec("DELETE FROM book_levels WHERE symbol = ? AND side = ? AND price IN "+database.Placeholders(n), gone...); err != nil {
-			return err
+	for i := range changed {
+		book := &changed[i].Book
+		for side, levels := range map[Side][]Level{Buy: book.Bids, Sell: book.Asks} {
+			gone := []any{book.Symbol, string(side)}
+			for _, l := range levels {
+				if l.Orders > 0 {
+					rows.Add(book.Symbol, string(side), int64(l.Price), l.Quantity, l.Orders)
+				} else {
+					gone = append(gone, int64(l.Price))
+				}
+			}
+			if n := len(gone) - 2; n > 0 {
+				if _, err := tx.Exec("DELETE FROM book_levels WHERE symbol = ? AND side = ? AND price IN "+database.Placeholders(n), gone...); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return rows.Upsert(tx, []string{"symbol", "side", "price"}, []string{"quantity", "orders"})
