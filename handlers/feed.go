@@ -30,12 +30,9 @@ const (
 	backlogPage = 500
 )
 
-// GetFeed opens a stream. Everything that can be refused is refused here, before the first byte.
+// GetFeed opens a stream. What can be refused is refused before the first byte: here, but for one stream too many.
 func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) (api.GetFeedResponseObject, error) {
 	stream := &stream{Server: s, ctx: ctx, session: *sessionOf(ctx)}
-	if s.streams.count(stream.session.ID) >= mostStreams {
-		return nil, problem.Newf(problem.TooManyRequests, "The session has %d streams open; close one.", mostStreams).After(time.Second)
-	}
 	var err error
 	if stream.topics, err = s.resolveTopics(ctx, &stream.session, request.Params.Topics); err != nil {
 		return nil, err
@@ -61,16 +58,21 @@ type streamCounts struct {
 	open map[id.ID]int
 }
 
-func (c *streamCounts) count(session id.ID) int {
+// enter counts one more, unless there are too many: looking and counting are one step, or two that come at once would both find room for one.
+func (c *streamCounts) enter(session id.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open[session]
+	if c.open[session] >= mostStreams {
+		return false
+	}
+	c.open[session]++
+	return true
 }
 
-func (c *streamCounts) add(session id.ID, n int) {
+func (c *streamCounts) leave(session id.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open[session] += n; c.open[session] == 0 {
+	if c.open[session]--; c.open[session] == 0 {
 		delete(c.open, session)
 	}
 }
@@ -125,11 +127,13 @@ type stream struct {
 
 // VisitGetFeedResponse writes entries until the reader leaves, falls behind, or its session ends.
 func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
+	if !f.streams.enter(f.session.ID) {
+		return problem.Newf(problem.TooManyRequests, "The session has %d streams open; close one.", mostStreams).After(time.Second)
+	}
+	defer f.streams.leave(f.session.ID)
 	f.w, f.control = w, http.NewResponseController(w)
 	// What the HTTP server writes at the end may not wait for the reader either.
 	defer func() { _ = f.control.SetWriteDeadline(time.Now().Add(writePatience)) }()
-	f.streams.add(f.session.ID, 1)
-	defer f.streams.add(f.session.ID, -1)
 	live := f.Hub.Subscribe(f.topics)
 	defer live.Close()
 	header := w.Header()
