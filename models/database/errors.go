@@ -24,9 +24,6 @@ func IsDuplicate(err error) bool {
 	return errors.Is(err, gorm.ErrDuplicatedKey)
 }
 
-// IsNotFound says whether err is gorm's "record not found".
-func IsNotFound(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
-
 // IsTransient says whether err is the store's fault and not the statement's: the connection broke, the server is away, starting or full, a lock
 // could not be had. The same work may succeed later. What is not known to be transient is not: a bug must not be retried for ever.
 func IsTransient(err error) bool {

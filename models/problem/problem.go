@@ -101,15 +101,6 @@ var kinds = map[Code]kind{
 	OperationFailed:        {500, "The operation failed"},
 }
 
-// Codes lists all codes.
-func Codes() []Code {
-	codes := make([]Code, 0, len(kinds))
-	for code := range kinds {
-		codes = append(codes, code)
-	}
-	return codes
-}
-
 // Status is the HTTP status of the code: 400 to 599.
 func (c Code) Status() int {
 	if k, known := kinds[c]; known {
