@@ -123,7 +123,7 @@ func passwordlessKey(ctx context.Context, call string, shown any) (*operation.Ke
 
 // checkRepeated refuses an answer that was given before to whoever has not the password that it was given for: that was another request.
 func (s *Server) checkRepeated(ctx context.Context, answer jsonAnswer, username, password string) error {
-	if !answer.replayed {
+	if !answer.repeated {
 		return nil
 	}
 	_, err := s.Identity.CheckPassword(ctx, username, password)

@@ -43,7 +43,7 @@ type submission struct {
 // accepted is the intake's answer.
 type accepted struct {
 	command  operation.Command
-	replayed id.ID // the operation that the key had been used for, if any: then there is no command
+	repeated id.ID // the operation that the key had been used for, if any: then there is no command
 	ended    <-chan feed.Entry
 	forget   func()
 	err      error
@@ -346,7 +346,7 @@ func answerBefore(before operation.Answer, key *operation.Key) accepted {
 	if before.Request != key.Request || before.Operation.IsZero() {
 		return accepted{err: errKeyReused}
 	}
-	return accepted{replayed: before.Operation}
+	return accepted{repeated: before.Operation}
 }
 
 var errKeyReused = problem.New(problem.IdempotencyKeyReused, "This Idempotency-Key was used for another request.")

@@ -71,7 +71,7 @@ func describe(j *journaling) []string {
 		if p, ok := errors.AsType[*problem.Problem](a.err); ok {
 			code = p.Code
 		}
-		all = append(all, fmt.Sprintf("%v %v %s", a.command.ID, a.replayed, code))
+		all = append(all, fmt.Sprintf("%v %v %s", a.command.ID, a.repeated, code))
 	}
 	return all
 }
@@ -87,7 +87,7 @@ func TestIntakeAnswers(t *testing.T) {
 		}
 		made := ask(submissionOf(ada, "k", 1))
 		must(t, made.err)
-		if same := ask(submissionOf(ada, "k", 1)); same.err != nil || same.replayed != made.command.ID {
+		if same := ask(submissionOf(ada, "k", 1)); same.err != nil || same.repeated != made.command.ID {
 			t.Errorf("%+v, want operation %v again", same, made.command.ID)
 		}
 		if other := ask(submissionOf(ada, "k", 2)); other.err != errKeyReused { //nolint:errorlint // it is this very value

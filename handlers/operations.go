@@ -21,7 +21,7 @@ type operationAnswer struct {
 	id       id.ID
 	body     []byte
 	waited   time.Duration // the preference that was honoured
-	replayed bool
+	repeated bool
 }
 
 func (a operationAnswer) write(w http.ResponseWriter) error {
@@ -33,7 +33,7 @@ func (a operationAnswer) write(w http.ResponseWriter) error {
 	if a.waited > 0 && a.status == http.StatusOK {
 		header.Set("Preference-Applied", "wait="+strconv.Itoa(int(a.waited/time.Second)))
 	}
-	if a.replayed {
+	if a.repeated {
 		header.Set("Idempotency-Replayed", "true")
 	}
 	w.WriteHeader(max(a.status, http.StatusOK))
@@ -64,9 +64,9 @@ func (s *Server) enqueue(ctx context.Context, lane, kind string, payload any) (o
 	if err != nil {
 		return operationAnswer{}, err
 	}
-	if !submitted.replayed.IsZero() {
-		answer, err := s.answerSubmitted(ctx, submitted.replayed, callOf(ctx).wait)
-		answer.replayed = true
+	if !submitted.repeated.IsZero() {
+		answer, err := s.answerSubmitted(ctx, submitted.repeated, callOf(ctx).wait)
+		answer.repeated = true
 		return answer, err
 	}
 	answer := operationAnswer{status: http.StatusAccepted, id: submitted.command.ID}
@@ -245,7 +245,7 @@ func (s *Server) ReplayOperation(ctx context.Context, request api.ReplayOperatio
 	if !replay.Repeated {
 		s.intakes[replay.Lane].dispatcher.addReplayed(replay.Batch, replay.Commands)
 	}
-	answer := operationAnswer{status: http.StatusAccepted, id: operationID, waited: call.wait, replayed: replay.Repeated}
+	answer := operationAnswer{status: http.StatusAccepted, id: operationID, waited: call.wait, repeated: replay.Repeated}
 	found, err := s.look(ctx, operationID, id.ID{}, call.wait)
 	if err != nil {
 		return nil, err

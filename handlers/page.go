@@ -114,12 +114,12 @@ func listAnswer[T any](items []T, next string, appendJSON func(*T, []byte) []byt
 type jsonAnswer struct {
 	status   int
 	body     []byte
-	replayed bool
+	repeated bool
 }
 
 func (a jsonAnswer) write(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json")
-	if a.replayed {
+	if a.repeated {
 		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	w.WriteHeader(a.status)
