@@ -36,12 +36,20 @@ type holder struct {
 // run holds the lane whenever it can get it, until ctx ends.
 func (h *holder) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		lease, err := waitFor(ctx, h.Redis, h.lane, h.name)
+		lease, err := waitFor(ctx, h.Redis, h.lane, h.name, h.isVacant)
 		if err != nil {
 			return
 		}
 		h.hold(ctx, lease)
 	}
+}
+
+// isVacant says whether nobody has the lane: its last holder has left it in order, or there was none. The embedded store's last holder was a process that is gone.
+func (h *holder) isVacant(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, leaseCallTimeout)
+	defer cancel()
+	state, err := operation.ReadLane(h.DB.Read(ctx), h.lane)
+	return err == nil && (state.Holder == "" || h.DB.Embedded())
 }
 
 // hold serves the lane until ctx ends. Should the lane be taken from us before that, the process must end: what it has in hand is not its own any more.

@@ -86,12 +86,31 @@ func acquire(ctx context.Context, rdb redis.Scripter, lane, holder string) (*lea
 
 // waitFor stands by until lane is free and then holds it. Redis being away counts
 // as not yet; the only error is that of ctx.
-func waitFor(ctx context.Context, rdb redis.Scripter, lane, holder string) (*lease, error) {
+//
+// A lease is free when it has run out, or when vacant says that nobody has the
+// lane. One that is gone before its time was lost by Redis, and its holder, which
+// lives, puts it back at its next renewal: with several lanes and workers, each
+// would otherwise take the other's, and all of them end.
+func waitFor(ctx context.Context, rdb redis.UniversalClient, lane, holder string, vacant func(context.Context) bool) (*lease, error) {
 	var seen standbyLog
+	var until time.Time // when the lease runs out that was seen last
 	for {
-		l, err := acquire(ctx, rdb, lane, holder)
+		left, err := rdb.PTTL(ctx, leaseKey(lane)).Result()
+		switch now := time.Now(); {
+		case err != nil:
+		case left >= 0:
+			until, err = now.Add(left), errLeaseHeld
+		case until.IsZero(): // nothing is known of the last one
+			until = now.Add(leaseTTL / 2)
+		}
 		if err == nil {
-			return l, nil
+			err = errLeaseHeld
+			if !time.Now().Before(until) || vacant(ctx) {
+				var l *lease
+				if l, err = acquire(ctx, rdb, lane, holder); err == nil {
+					return l, nil
+				}
+			}
 		}
 		seen.note(ctx, lane, err)
 		jitter := randv2.N(2*standbyJitter) - standbyJitter

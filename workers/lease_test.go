@@ -65,7 +65,7 @@ func TestLeaseTakeover(t *testing.T) {
 	taken := make(chan time.Time, 1)
 	standby := newHolder()
 	go func() {
-		if _, err := waitFor(t.Context(), server.client(t), testLaneName, standby); err == nil {
+		if _, err := waitFor(t.Context(), server.client(t), testLaneName, standby, never); err == nil {
 			taken <- time.Now()
 		}
 	}()
@@ -148,7 +148,7 @@ func TestLeaseLostInOutage(t *testing.T) {
 	server.wipe()
 	server.start()
 	taker := newHolder()
-	if _, err := waitFor(t.Context(), server.client(t), testLaneName, taker); err != nil {
+	if _, err := waitFor(t.Context(), server.client(t), testLaneName, taker, always); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -175,7 +175,7 @@ func TestWaitForOutlastsRedis(t *testing.T) {
 	server.kill()
 	got := make(chan error, 1)
 	go func() {
-		_, err := waitFor(t.Context(), rdb, testLaneName, newHolder())
+		_, err := waitFor(t.Context(), rdb, testLaneName, newHolder(), never)
 		got <- err
 	}()
 	server.start()
@@ -190,7 +190,7 @@ func TestWaitForOutlastsRedis(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := waitFor(ctx, rdb, testLaneName, newHolder()); !errors.Is(err, context.Canceled) {
+	if _, err := waitFor(ctx, rdb, testLaneName, newHolder(), never); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that of the context", err)
 	}
 }
@@ -357,4 +357,50 @@ func (r *leaseRedis) client(t *testing.T) *redis.Client {
 	rdb := redis.NewClient(&redis.Options{Addr: r.addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
+}
+
+func never(context.Context) bool  { return false }
+func always(context.Context) bool { return true }
+
+// Redis loses all that it has, again and again: the holder puts its lease back, and nobody who stands by takes the lane from it.
+func TestWipedRedisMovesNoLane(t *testing.T) {
+	t.Parallel()
+	server := startLeaseRedis(t)
+	owner := newHolder()
+	l, err := acquire(t.Context(), server.client(t), testLaneName, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	kept, taken := make(chan error, 1), make(chan struct{})
+	go func() { kept <- l.keep(ctx) }()
+	for range 4 {
+		rdb := server.client(t)
+		go func() {
+			if _, err := waitFor(ctx, rdb, testLaneName, newHolder(), never); err == nil {
+				close(taken)
+			}
+		}()
+	}
+	rdb := server.client(t)
+	for range 4 {
+		pause(ctx, leaseRenewEvery+standbyEvery) // until everybody has seen the lease
+		if err := rdb.FlushAll(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		awaitThat(t, func() error {
+			if got := rdb.Get(ctx, leaseKey(testLaneName)).Val(); got != owner {
+				return fmt.Errorf("the lease is with %q, want %q", got, owner)
+			}
+			return nil
+		})
+	}
+	select {
+	case <-taken:
+		t.Error("the lane was taken from a holder that lives")
+	case err := <-kept:
+		t.Errorf("the holder gave up: %v", err)
+	default:
+	}
 }
