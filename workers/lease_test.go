@@ -373,13 +373,13 @@ func TestWipedRedisMovesNoLane(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	kept, taken := make(chan error, 1), make(chan struct{})
+	kept, taken := make(chan error, 1), make(chan struct{}, 4)
 	go func() { kept <- l.keep(ctx) }()
 	for range 4 {
 		rdb := server.client(t)
 		go func() {
 			if _, err := waitFor(ctx, rdb, testLaneName, newHolder(), never); err == nil {
-				close(taken)
+				taken <- struct{}{}
 			}
 		}()
 	}
