@@ -15,59 +15,86 @@ import (
 // Authenticate returns the session of a token, and counts as a use of it. ErrUnauthenticated if none lives.
 //
 // It asks the table only for sessions that it has no copy of, or an old one. So a session that was ended by another process is good here until
-// the feed tells of it, and at most Options.refresh longer.
+// the feed tells of it, and at most Options.refresh longer. While the store does not answer, an old copy does too, for as long as longestTrust and the idle
+// timeout allow.
 func (i *Identity) Authenticate(ctx context.Context, token string) (Session, error) {
 	hash, ok := hashSecret(tokenPrefix, token)
 	if !ok {
 		return Session{}, ErrUnauthenticated
 	}
 	now := i.now()
-	kept := i.copies.get(hash)
-	if kept != nil && kept.young(now, i.options.refresh()) {
-		kept.use(now)
-		return i.expiring(kept.session, now), nil
+	kept, forgotten := i.copies.get(hash), i.copies.forgotten()
+	current, err := i.current(ctx, kept, now, func(tx database.Tx) (Session, time.Time, bool, error) { return findSession(tx, hash) })
+	switch {
+	case err == nil && current != kept:
+		i.copies.put(hash, current, forgotten)
+	case kept != nil && errors.Is(err, ErrUnauthenticated):
+		i.Forget(kept.session.ID)
 	}
-	forgotten := i.copies.forgotten()
-	fresh, err := i.readSession(ctx, now, func(tx database.Tx) (Session, time.Time, bool, error) { return findSession(tx, hash) })
 	if err != nil {
-		if kept != nil && errors.Is(err, ErrUnauthenticated) {
-			i.Forget(kept.session.ID)
-		}
 		return Session{}, err
 	}
-	i.copies.put(hash, fresh, forgotten)
-	return i.expiring(fresh.session, now), nil
+	return i.expiring(current.session, now), nil
 }
 
 // Touch counts as a use of a session whose token was shown before, such as a stream that is open. ErrUnauthenticated if it has ended.
 func (i *Identity) Touch(ctx context.Context, session Session) error {
 	now := i.now()
 	token, kept := i.copies.ofSession(session.ID)
-	if kept != nil && kept.young(now, i.options.refresh()) {
-		kept.use(now)
-		return nil
-	}
 	forgotten := i.copies.forgotten()
-	fresh, err := i.readSession(ctx, now, func(tx database.Tx) (Session, time.Time, bool, error) {
+	current, err := i.current(ctx, kept, now, func(tx database.Tx) (Session, time.Time, bool, error) {
 		return findSessionByID(tx, session.UserID, session.ID)
 	})
 	switch {
 	case err != nil:
 		return err
-	case kept != nil:
-		i.copies.put(token, fresh, forgotten)
-	default:
-		i.copies.note(fresh.lastUse())
+	case kept == nil:
+		i.copies.note(current.lastUse())
+	case current != kept:
+		i.copies.put(token, current, forgotten)
 	}
 	return nil
 }
 
-// readPatience is how long a session may take to be read: the store may be frozen.
-const readPatience = 3 * time.Second
+// findSessionIn reads a session's row and when it was last used; false if there is none.
+type findSessionIn func(tx database.Tx) (Session, time.Time, bool, error)
+
+const (
+	// readPatience is how long a session may take to be read: the store may be frozen.
+	readPatience = 3 * time.Second
+	// renewPatience is the same for one that there is a copy of, which does instead.
+	renewPatience = time.Second
+)
+
+// current returns a copy of a session that is good now, and counts as a use of it: kept, which may be nil, or one that it reads.
+func (i *Identity) current(ctx context.Context, kept *sessionCopy, now time.Time, find findSessionIn) (*sessionCopy, error) {
+	if kept != nil && kept.young(now, i.options.refresh()) {
+		kept.use(now)
+		return kept, nil
+	}
+	patience := readPatience
+	stopgap := kept != nil && kept.young(now, longestTrust) && live(kept.lastUse().at, now, i.options.IdleTimeout)
+	if stopgap {
+		if !i.outage.mayAsk(now) {
+			kept.use(now)
+			return kept, nil
+		}
+		patience = renewPatience
+	}
+	fresh, err := i.readSession(ctx, patience, now, find)
+	away := database.IsTransient(err)
+	waited := !away || ctx.Err() == nil
+	i.outage.report(i.now(), waited, !away)
+	if away && waited && stopgap && i.copies.has(kept.session.ID) { // it may have ended while this was waiting
+		kept.use(now)
+		return kept, nil
+	}
+	return fresh, err
+}
 
 // readSession makes a copy of a session that is used now.
-func (i *Identity) readSession(ctx context.Context, now time.Time, find func(tx database.Tx) (Session, time.Time, bool, error)) (*sessionCopy, error) {
-	ctx, cancel := context.WithTimeout(ctx, readPatience)
+func (i *Identity) readSession(ctx context.Context, patience time.Duration, now time.Time, find findSessionIn) (*sessionCopy, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	session, stored, found, err := find(i.db.Read(ctx))
 	if err != nil {

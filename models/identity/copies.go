@@ -69,6 +69,12 @@ func (c *copies) ofSession(session id.ID) (hashOf, *sessionCopy) {
 	return token, c.byToken[token]
 }
 
+// has says whether there is a copy of a session.
+func (c *copies) has(session id.ID) bool {
+	_, kept := c.ofSession(session)
+	return kept != nil
+}
+
 // lastSeen is when a session was last used in this process, as far as it remembers.
 func (c *copies) lastSeen(session id.ID) time.Time {
 	c.mu.RLock()

@@ -2,7 +2,7 @@
 // account with a number.
 //
 // A user has at most one live session. The table has it, keyed by the user; each process keeps copies of those that it serves (see Authenticate),
-// drops a copy when the feed tells that the session ended, and trusts none for longer than Options.refresh.
+// drops a copy when the feed tells that the session ended, and trusts none for longer than Options.refresh, unless the store is away.
 package identity
 
 import (
@@ -130,6 +130,7 @@ type Identity struct {
 	options Options
 	hasher  *hasher
 	copies  *copies
+	outage  outage
 }
 
 // New returns the identities kept in db.
