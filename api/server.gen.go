@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -87,19 +88,19 @@ func (e OperationStatus) Valid() bool {
 
 // Defines values for OrderStatus.
 const (
-	Cancelled OrderStatus = "cancelled"
-	Filled    OrderStatus = "filled"
-	Open      OrderStatus = "open"
+	OrderStatusCancelled OrderStatus = "cancelled"
+	OrderStatusFilled    OrderStatus = "filled"
+	OrderStatusOpen      OrderStatus = "open"
 )
 
 // Valid indicates whether the value is a known member of the OrderStatus enum.
 func (e OrderStatus) Valid() bool {
 	switch e {
-	case Cancelled:
+	case OrderStatusCancelled:
 		return true
-	case Filled:
+	case OrderStatusFilled:
 		return true
-	case Open:
+	case OrderStatusOpen:
 		return true
 	default:
 		return false
@@ -118,6 +119,84 @@ func (e OrderType) Valid() bool {
 	case OrderTypeLimit:
 		return true
 	case OrderTypeMarket:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PlaceInWaitingRoomState.
+const (
+	PlaceInWaitingRoomStateAdmitted PlaceInWaitingRoomState = "admitted"
+	PlaceInWaitingRoomStateOpen     PlaceInWaitingRoomState = "open"
+	PlaceInWaitingRoomStateOutside  PlaceInWaitingRoomState = "outside"
+	PlaceInWaitingRoomStateWaiting  PlaceInWaitingRoomState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the PlaceInWaitingRoomState enum.
+func (e PlaceInWaitingRoomState) Valid() bool {
+	switch e {
+	case PlaceInWaitingRoomStateAdmitted:
+		return true
+	case PlaceInWaitingRoomStateOpen:
+		return true
+	case PlaceInWaitingRoomStateOutside:
+		return true
+	case PlaceInWaitingRoomStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PurchaseStatus.
+const (
+	PurchaseStatusCancelled PurchaseStatus = "cancelled"
+	PurchaseStatusExpired   PurchaseStatus = "expired"
+	PurchaseStatusHeld      PurchaseStatus = "held"
+	PurchaseStatusPaid      PurchaseStatus = "paid"
+	PurchaseStatusRefunded  PurchaseStatus = "refunded"
+)
+
+// Valid indicates whether the value is a known member of the PurchaseStatus enum.
+func (e PurchaseStatus) Valid() bool {
+	switch e {
+	case PurchaseStatusCancelled:
+		return true
+	case PurchaseStatusExpired:
+		return true
+	case PurchaseStatusHeld:
+		return true
+	case PurchaseStatusPaid:
+		return true
+	case PurchaseStatusRefunded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReservationStatus.
+const (
+	ReservationStatusExpired  ReservationStatus = "expired"
+	ReservationStatusHeld     ReservationStatus = "held"
+	ReservationStatusPaid     ReservationStatus = "paid"
+	ReservationStatusRefunded ReservationStatus = "refunded"
+	ReservationStatusReleased ReservationStatus = "released"
+)
+
+// Valid indicates whether the value is a known member of the ReservationStatus enum.
+func (e ReservationStatus) Valid() bool {
+	switch e {
+	case ReservationStatusExpired:
+		return true
+	case ReservationStatusHeld:
+		return true
+	case ReservationStatusPaid:
+		return true
+	case ReservationStatusRefunded:
+		return true
+	case ReservationStatusReleased:
 		return true
 	default:
 		return false
@@ -160,6 +239,27 @@ func (e Side) Valid() bool {
 	}
 }
 
+// Defines values for TicketStatus.
+const (
+	TicketStatusRefunded TicketStatus = "refunded"
+	TicketStatusUsed     TicketStatus = "used"
+	TicketStatusValid    TicketStatus = "valid"
+)
+
+// Valid indicates whether the value is a known member of the TicketStatus enum.
+func (e TicketStatus) Valid() bool {
+	switch e {
+	case TicketStatusRefunded:
+		return true
+	case TicketStatusUsed:
+		return true
+	case TicketStatusValid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TimeInForce.
 const (
 	Fok TimeInForce = "fok"
@@ -175,6 +275,45 @@ func (e TimeInForce) Valid() bool {
 	case Gtc:
 		return true
 	case Ioc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TripChangeStatus.
+const (
+	TripChangeStatusClosed TripChangeStatus = "closed"
+	TripChangeStatusOpen   TripChangeStatus = "open"
+)
+
+// Valid indicates whether the value is a known member of the TripChangeStatus enum.
+func (e TripChangeStatus) Valid() bool {
+	switch e {
+	case TripChangeStatusClosed:
+		return true
+	case TripChangeStatusOpen:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TripStatus.
+const (
+	TripStatusClosed   TripStatus = "closed"
+	TripStatusDeparted TripStatus = "departed"
+	TripStatusOpen     TripStatus = "open"
+)
+
+// Valid indicates whether the value is a known member of the TripStatus enum.
+func (e TripStatus) Valid() bool {
+	switch e {
+	case TripStatusClosed:
+		return true
+	case TripStatusDeparted:
+		return true
+	case TripStatusOpen:
 		return true
 	default:
 		return false
@@ -337,6 +476,19 @@ type CashMovement struct {
 	Amount Amount `json:"amount"`
 }
 
+// CheckIn defines model for CheckIn.
+type CheckIn struct {
+	// Gate Where: printable, no spaces at its ends.
+	//
+	// Example: North 2
+	Gate *string `json:"gate,omitempty"`
+}
+
+// ClassName Printable, no spaces at its ends.
+//
+// Example: seat
+type ClassName = string
+
 // ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
 type ClientOrderId = string
 
@@ -355,7 +507,7 @@ type Entry struct {
 	// BalanceAfter Example: 450
 	BalanceAfter int64 `json:"balance_after"`
 
-	// Counterparty The other account's number; `cash` for deposits and withdrawals.
+	// Counterparty The other account's number; `cash` for deposits and withdrawals, `trips` and `events` for what they sell.
 	//
 	// Example: 2222222222
 	Counterparty string `json:"counterparty"`
@@ -365,7 +517,7 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind `deposit`, `withdrawal`, `transfer` or `trade`.
+	// Kind `deposit`, `withdrawal`, `transfer`, `trade`, `purchase` (of a trip or an event) or `refund`.
 	//
 	// Example: transfer
 	Kind string `json:"kind"`
@@ -380,7 +532,7 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	OperationId Id `json:"operation_id"`
 
-	// Reference Of a transfer, what its sender wrote; of a trade, its id.
+	// Reference Of a transfer, what its sender wrote; of a trade, its id; of a purchase or a refund, the id of the Purchase or the Reservation.
 	//
 	// Example: lunch
 	Reference *string `json:"reference"`
@@ -389,6 +541,45 @@ type Entry struct {
 // EntryList defines model for EntryList.
 type EntryList struct {
 	Items []Entry `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Event defines model for Event.
+type Event struct {
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// MaxPerUser Example: 8
+	MaxPerUser int `json:"max_per_user"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name     Title     `json:"name"`
+	Sections []Section `json:"sections"`
+
+	// StartsAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	StartsAt Time `json:"starts_at"`
+
+	// WaitingRoom Null for none.
+	WaitingRoom *WaitingRoom `json:"waiting_room"`
+}
+
+// EventChange defines model for EventChange.
+type EventChange struct {
+	// WaitingRoom Null for none.
+	WaitingRoom *WaitingRoom `json:"waiting_room"`
+}
+
+// EventList defines model for EventList.
+type EventList struct {
+	Items []Event `json:"items"`
 
 	// NextCursor Give it as `cursor` for the next page; null on the last.
 	NextCursor *NextCursor `json:"next_cursor"`
@@ -538,6 +729,28 @@ type Level struct {
 // Liquidity `maker`: the order rested. `taker`: it met one that did.
 type Liquidity string
 
+// NewEvent defines model for NewEvent.
+type NewEvent struct {
+	// MaxPerUser Seats that one user may have, held and paid together.
+	//
+	// Example: 8
+	MaxPerUser *int `json:"max_per_user,omitempty"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name Title `json:"name"`
+
+	// Sections Best first. At most 100,000 seats in all.
+	Sections []Section `json:"sections"`
+
+	// StartsAt In the future.
+	StartsAt Time `json:"starts_at"`
+
+	// WaitingRoom Null for none.
+	WaitingRoom *WaitingRoom `json:"waiting_room,omitempty"`
+}
+
 // NewIssue defines model for NewIssue.
 type NewIssue struct {
 	// Account Capital letters and digits.
@@ -578,6 +791,39 @@ type NewOrder struct {
 
 	// Type `limit`, unless it is given.
 	Type *OrderType `json:"type,omitempty"`
+}
+
+// NewPurchase defines model for NewPurchase.
+type NewPurchase struct {
+	// Class Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Class ClassName `json:"class"`
+
+	// Confirm Pay in the same step.
+	Confirm *bool `json:"confirm,omitempty"`
+
+	// Quantity 1 to 100; others are rejected with `invalid_quantity`.
+	//
+	// Example: 2
+	Quantity int64 `json:"quantity"`
+
+	// Trip Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Trip Id `json:"trip"`
+}
+
+// NewReservation Either `seats`, or `quantity` with or without `section`.
+type NewReservation struct {
+	// Quantity Example: 3
+	Quantity *int        `json:"quantity,omitempty"`
+	Seats    *[]SeatName `json:"seats,omitempty"`
+
+	// Section Letters and digits.
+	//
+	// Example: A
+	Section *SectionName `json:"section,omitempty"`
 }
 
 // NewSession defines model for NewSession.
@@ -633,6 +879,45 @@ type NewTransfer struct {
 	//
 	// Example: 1111111111
 	To AccountNumber `json:"to"`
+}
+
+// NewTrip defines model for NewTrip.
+type NewTrip struct {
+	Classes []NewTripClass `json:"classes"`
+
+	// DepartsAt In the future.
+	DepartsAt Time `json:"departs_at"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name Title `json:"name"`
+
+	// RefundBps The share of what was paid that a refund pays back, in basis points.
+	//
+	// Example: 10000
+	RefundBps *RefundBps `json:"refund_bps,omitempty"`
+
+	// RefundMinutes How long before departure refunds end; 0 is at departure.
+	//
+	// Example: 0
+	RefundMinutes *RefundMinutes `json:"refund_minutes,omitempty"`
+}
+
+// NewTripClass defines model for NewTripClass.
+type NewTripClass struct {
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Name ClassName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price TicketPrice `json:"price"`
+
+	// Stock Example: 400
+	Stock Stock `json:"stock"`
 }
 
 // NewUser defines model for NewUser.
@@ -693,7 +978,7 @@ type Operation struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation` or `share_issue`.
+	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation`, `share_issue`, `purchase`, `purchase_confirmation`, `purchase_cancellation`, `purchase_expiry` (the house's own, which admins see), `reservation_payment` or `reservation_refund`.
 	//
 	// Example: transfer
 	Kind string `json:"kind"`
@@ -710,7 +995,7 @@ type Operation struct {
 
 	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement. `order` and
 	// `order_cancellation`: the Order after it. `order_mass_cancellation`: `{symbol, cancelled_orders}`, how many were cancelled. `share_issue`: `{account, holding}`, the
-	// account's number and the Holding after it.
+	// account's number and the Holding after it. `purchase` and what is done to one: the Purchase after it; `purchase_expiry`: `{expired}`, the ids of the purchases that have. `reservation_payment` and `reservation_refund`: the Reservation after it.
 	Result    *json.RawMessage `json:"result"`
 	StartedAt *time.Time       `json:"started_at"`
 
@@ -798,18 +1083,211 @@ type OrderStatus string
 // OrderType defines model for OrderType.
 type OrderType string
 
+// PlaceInWaitingRoom defines model for PlaceInWaitingRoom.
+type PlaceInWaitingRoom struct {
+	// AdmittedUntil Null unless admitted.
+	AdmittedUntil *time.Time `json:"admitted_until"`
+
+	// ExpectedWaitSeconds Null unless waiting.
+	ExpectedWaitSeconds *int64 `json:"expected_wait_seconds"`
+
+	// Place How many are ahead; null unless waiting.
+	Place *int64 `json:"place"`
+
+	// State `open`: nobody has to wait. `outside`: the caller has not tried to reserve. `waiting`: in line. `admitted`: may reserve now.
+	State PlaceInWaitingRoomState `json:"state"`
+}
+
+// PlaceInWaitingRoomState `open`: nobody has to wait. `outside`: the caller has not tried to reserve. `waiting`: in line. `admitted`: may reserve now.
+type PlaceInWaitingRoomState string
+
 // Price Minor units a share; a multiple of the symbol's tick.
 //
 // Example: 32
 type Price = int64
+
+// Purchase defines model for Purchase.
+type Purchase struct {
+	// Class Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Class ClassName `json:"class"`
+
+	// CreatedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	CreatedAt Time `json:"created_at"`
+
+	// ExpiresAt Until when it is held; null once it is not.
+	ExpiresAt *time.Time `json:"expires_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// Price Of one ticket
+	Price TicketPrice `json:"price"`
+
+	// Quantity Example: 2
+	Quantity int64 `json:"quantity"`
+
+	// Refunded What was paid back.
+	//
+	// Example: 0
+	Refunded int64          `json:"refunded"`
+	Status   PurchaseStatus `json:"status"`
+
+	// Tickets The tickets' codes, once it is paid.
+	Tickets []TicketCode `json:"tickets"`
+
+	// Total `quantity` × `price`.
+	//
+	// Example: 3800
+	Total int64 `json:"total"`
+
+	// Trip Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Trip Id `json:"trip"`
+}
+
+// PurchaseList defines model for PurchaseList.
+type PurchaseList struct {
+	Items []Purchase `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// PurchaseStatus defines model for PurchaseStatus.
+type PurchaseStatus string
 
 // Quantity Shares; a multiple of the symbol's lot.
 //
 // Example: 50
 type Quantity = int64
 
+// RefundBps The share of what was paid that a refund pays back, in basis points.
+//
+// Example: 10000
+type RefundBps = int
+
+// RefundMinutes How long before departure refunds end; 0 is at departure.
+//
+// Example: 0
+type RefundMinutes = int
+
+// Reservation defines model for Reservation.
+type Reservation struct {
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event Id `json:"event"`
+
+	// ExpiresAt Until when it is held; null once it is not.
+	ExpiresAt *time.Time `json:"expires_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// ReservedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	ReservedAt Time              `json:"reserved_at"`
+	Seats      []SeatName        `json:"seats"`
+	Status     ReservationStatus `json:"status"`
+
+	// Tickets The tickets' codes, in the order of the seats, once it is paid.
+	Tickets []TicketCode `json:"tickets"`
+
+	// Total The seats' prices together.
+	//
+	// Example: 9000
+	Total int64 `json:"total"`
+}
+
+// ReservationList defines model for ReservationList.
+type ReservationList struct {
+	Items []Reservation `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// ReservationStatus defines model for ReservationStatus.
+type ReservationStatus string
+
 // Role defines model for Role.
 type Role string
+
+// SeatMap defines model for SeatMap.
+type SeatMap struct {
+	// Epoch Versions are of one epoch. A new one begins should the seats have had to be restored.
+	//
+	// Example: 6b1f0c
+	Epoch string `json:"epoch"`
+
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event    Id `json:"event"`
+	Sections []struct {
+		// Available How many seats are free.
+		//
+		// Example: 98
+		Available int `json:"available"`
+
+		// Name Letters and digits.
+		//
+		// Example: A
+		Name SectionName `json:"name"`
+
+		// Price Minor units for one ticket.
+		//
+		// Example: 1900
+		Price TicketPrice `json:"price"`
+
+		// Rows A text a row, a character a seat: `.` free, `h` held, `s` sold.
+		Rows []string `json:"rows"`
+	} `json:"sections"`
+
+	// Version Grows with every change.
+	//
+	// Example: 7
+	Version int64 `json:"version"`
+}
+
+// SeatName Section, row and seat: `A-1-7`.
+//
+// Example: A-1-7
+type SeatName = string
+
+// Section defines model for Section.
+type Section struct {
+	// Name Letters and digits.
+	//
+	// Example: A
+	Name SectionName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price TicketPrice `json:"price"`
+
+	// Rows Example: 5
+	Rows int `json:"rows"`
+
+	// SeatsPerRow Example: 20
+	SeatsPerRow int `json:"seats_per_row"`
+}
+
+// SectionName Letters and digits.
+//
+// Example: A
+type SectionName = string
 
 // Session defines model for Session.
 type Session struct {
@@ -831,6 +1309,9 @@ type Side string
 //
 // Example: 8
 type Stamp = int64
+
+// Stock Example: 400
+type Stock = int64
 
 // Symbol defines model for Symbol.
 type Symbol struct {
@@ -884,6 +1365,55 @@ type SymbolList struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
+// Ticket defines model for Ticket.
+type Ticket struct {
+	// Code Unguessable and signed.
+	//
+	// Example: 01K5PW8S40E0080007SGS9V4KHB00000G0R40M30E209
+	Code TicketCode `json:"code"`
+
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event Id `json:"event"`
+
+	// Reservation Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Reservation Id `json:"reservation"`
+
+	// Seat Section, row and seat: `A-1-7`.
+	//
+	// Example: A-1-7
+	Seat   SeatName     `json:"seat"`
+	Status TicketStatus `json:"status"`
+	UsedAt *time.Time   `json:"used_at"`
+
+	// UsedWhere What the check-in called `gate`.
+	UsedWhere *string `json:"used_where"`
+}
+
+// TicketCode Unguessable and signed.
+//
+// Example: 01K5PW8S40E0080007SGS9V4KHB00000G0R40M30E209
+type TicketCode = string
+
+// TicketList defines model for TicketList.
+type TicketList struct {
+	Items []Ticket `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// TicketPrice Minor units for one ticket.
+//
+// Example: 1900
+type TicketPrice = int64
+
+// TicketStatus defines model for TicketStatus.
+type TicketStatus string
+
 // Time RFC 3339, UTC.
 //
 // Example: 2026-11-21T10:00:00.000001Z
@@ -891,6 +1421,11 @@ type Time = time.Time
 
 // TimeInForce `gtc`: good till cancelled. `ioc`: immediate or cancel. `fok`: fill or kill.
 type TimeInForce string
+
+// Title Printable, no spaces at its ends.
+//
+// Example: Night train to the Alps
+type Title = string
 
 // Trade defines model for Trade.
 type Trade struct {
@@ -931,6 +1466,109 @@ type TradeList struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
+// Trip defines model for Trip.
+type Trip struct {
+	Classes []TripClass `json:"classes"`
+
+	// DepartsAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	DepartsAt Time `json:"departs_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name Title `json:"name"`
+
+	// RefundBps The share of what was paid that a refund pays back, in basis points.
+	//
+	// Example: 10000
+	RefundBps RefundBps `json:"refund_bps"`
+
+	// RefundMinutes How long before departure refunds end; 0 is at departure.
+	//
+	// Example: 0
+	RefundMinutes RefundMinutes `json:"refund_minutes"`
+
+	// Status `closed`: an admin has closed it. `departed`: its time has come.
+	Status TripStatus `json:"status"`
+}
+
+// TripChange What is left out stays as it is.
+type TripChange struct {
+	// Classes A new class needs price and stock. A trip has at most 20 in all.
+	Classes *[]TripClassChange `json:"classes,omitempty"`
+
+	// DepartsAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	DepartsAt *Time `json:"departs_at,omitempty"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name          *Title            `json:"name,omitempty"`
+	RefundBps     *int              `json:"refund_bps,omitempty"`
+	RefundMinutes *int              `json:"refund_minutes,omitempty"`
+	Status        *TripChangeStatus `json:"status,omitempty"`
+}
+
+// TripChangeStatus defines model for TripChange.Status.
+type TripChangeStatus string
+
+// TripClass defines model for TripClass.
+type TripClass struct {
+	// Available `stock` less what is sold or held.
+	//
+	// Example: 398
+	Available int64 `json:"available"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Name ClassName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price TicketPrice `json:"price"`
+
+	// Stock Tickets in all.
+	Stock Stock `json:"stock"`
+}
+
+// TripClassChange defines model for TripClassChange.
+type TripClassChange struct {
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Name ClassName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price *TicketPrice `json:"price,omitempty"`
+
+	// Stock Example: 400
+	Stock *Stock `json:"stock,omitempty"`
+}
+
+// TripList defines model for TripList.
+type TripList struct {
+	Items []Trip `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// TripStatus `closed`: an admin has closed it. `departed`: its time has come.
+type TripStatus string
+
 // User defines model for User.
 type User struct {
 	// AccountNumber Capital letters and digits.
@@ -953,8 +1591,26 @@ type User struct {
 	Username string `json:"username"`
 }
 
+// WaitingRoom Null for none.
+type WaitingRoom struct {
+	// Rate How many are let in a second.
+	//
+	// Example: 50
+	Rate int `json:"rate"`
+
+	// WindowSeconds How long each may take to reserve.
+	//
+	// Example: 120
+	WindowSeconds int `json:"window_seconds"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// EventId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type EventId = Id
 
 // Limit Example: 50
 type Limit = int
@@ -973,6 +1629,21 @@ type OperationId = Id
 //
 // Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 type OrderId = Id
+
+// PurchaseId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type PurchaseId = Id
+
+// ReservationId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type ReservationId = Id
+
+// TripId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type TripId = Id
 
 // OperationAccepted defines model for OperationAccepted.
 type OperationAccepted = Operation
@@ -1005,6 +1676,21 @@ type ListEntriesParams struct {
 
 	// Cursor `next_cursor` of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetSeatsParams defines parameters for GetSeats.
+type GetSeatsParams struct {
+	// IfNoneMatch The ETag of the map that the client has.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
 // GetFeedParams defines parameters for GetFeed.
@@ -1106,6 +1792,41 @@ type ListOrdersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListPurchasesParams defines parameters for ListPurchases.
+type ListPurchasesParams struct {
+	// Trip Only those of this trip.
+	Trip *Id `form:"trip,omitempty" json:"trip,omitempty"`
+
+	// Status Only those in this state.
+	Status *PurchaseStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListReservationsParams defines parameters for ListReservations.
+type ListReservationsParams struct {
+	// Event Only those of this event.
+	Event *Id `form:"event,omitempty" json:"event,omitempty"`
+
+	// Status Only those in this state.
+	Status *ReservationStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteReservation200JSONResponseBody defines parameters for DeleteReservation.
+type DeleteReservation200JSONResponseBody struct {
+	union json.RawMessage
+}
+
 // ListSymbolsParams defines parameters for ListSymbols.
 type ListSymbolsParams struct {
 	// Limit Items a page.
@@ -1148,17 +1869,53 @@ type ListTradesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListTicketsParams defines parameters for ListTickets.
+type ListTicketsParams struct {
+	// Event Only those of this event.
+	Event *Id `form:"event,omitempty" json:"event,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListTripsParams defines parameters for ListTrips.
+type ListTripsParams struct {
+	// Status Only trips in this state.
+	Status *TripStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // CreateDepositJSONRequestBody defines body for CreateDeposit for application/json ContentType.
 type CreateDepositJSONRequestBody = CashMovement
 
 // CreateWithdrawalJSONRequestBody defines body for CreateWithdrawal for application/json ContentType.
 type CreateWithdrawalJSONRequestBody = CashMovement
 
+// CreateEventJSONRequestBody defines body for CreateEvent for application/json ContentType.
+type CreateEventJSONRequestBody = NewEvent
+
+// UpdateEventJSONRequestBody defines body for UpdateEvent for application/json ContentType.
+type UpdateEventJSONRequestBody = EventChange
+
+// CreateReservationJSONRequestBody defines body for CreateReservation for application/json ContentType.
+type CreateReservationJSONRequestBody = NewReservation
+
 // UpdateLaneJSONRequestBody defines body for UpdateLane for application/json ContentType.
 type UpdateLaneJSONRequestBody = LanePatch
 
 // CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
 type CreateOrderJSONRequestBody = NewOrder
+
+// CreatePurchaseJSONRequestBody defines body for CreatePurchase for application/json ContentType.
+type CreatePurchaseJSONRequestBody = NewPurchase
 
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = NewSession
@@ -1172,11 +1929,82 @@ type UpdateSymbolJSONRequestBody = SymbolChange
 // CreateIssueJSONRequestBody defines body for CreateIssue for application/json ContentType.
 type CreateIssueJSONRequestBody = NewIssue
 
+// CheckInTicketJSONRequestBody defines body for CheckInTicket for application/json ContentType.
+type CheckInTicketJSONRequestBody = CheckIn
+
 // CreateTransferJSONRequestBody defines body for CreateTransfer for application/json ContentType.
 type CreateTransferJSONRequestBody = NewTransfer
 
+// CreateTripJSONRequestBody defines body for CreateTrip for application/json ContentType.
+type CreateTripJSONRequestBody = NewTrip
+
+// UpdateTripJSONRequestBody defines body for UpdateTrip for application/json ContentType.
+type UpdateTripJSONRequestBody = TripChange
+
 // CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
 type CreateUserJSONRequestBody = NewUser
+
+// AsReservation returns the union data inside the DeleteReservation200JSONResponseBody as a Reservation
+func (t DeleteReservation200JSONResponseBody) AsReservation() (Reservation, error) {
+	var body Reservation
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromReservation overwrites any union data inside the DeleteReservation200JSONResponseBody as the provided Reservation
+func (t *DeleteReservation200JSONResponseBody) FromReservation(v Reservation) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeReservation performs a merge with any union data inside the DeleteReservation200JSONResponseBody, using the provided Reservation
+func (t *DeleteReservation200JSONResponseBody) MergeReservation(v Reservation) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOperation returns the union data inside the DeleteReservation200JSONResponseBody as a Operation
+func (t DeleteReservation200JSONResponseBody) AsOperation() (Operation, error) {
+	var body Operation
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOperation overwrites any union data inside the DeleteReservation200JSONResponseBody as the provided Operation
+func (t *DeleteReservation200JSONResponseBody) FromOperation(v Operation) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOperation performs a merge with any union data inside the DeleteReservation200JSONResponseBody, using the provided Operation
+func (t *DeleteReservation200JSONResponseBody) MergeOperation(v Operation) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t DeleteReservation200JSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *DeleteReservation200JSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1201,6 +2029,27 @@ type ServerInterface interface {
 	// GetAudit Prove the books
 	// (GET /v1/audit)
 	GetAudit(ctx echo.Context) error
+	// ListEvents Events, by when they start
+	// (GET /v1/events)
+	ListEvents(ctx echo.Context, params ListEventsParams) error
+	// CreateEvent Announce an event
+	// (POST /v1/events)
+	CreateEvent(ctx echo.Context) error
+	// GetEvent One event
+	// (GET /v1/events/{id})
+	GetEvent(ctx echo.Context, id EventId) error
+	// UpdateEvent Open or close the waiting room
+	// (PATCH /v1/events/{id})
+	UpdateEvent(ctx echo.Context, id EventId) error
+	// CreateReservation Reserve seats
+	// (POST /v1/events/{id}/reservations)
+	CreateReservation(ctx echo.Context, id EventId) error
+	// GetSeats The seat map
+	// (GET /v1/events/{id}/seats)
+	GetSeats(ctx echo.Context, id EventId, params GetSeatsParams) error
+	// GetPlaceInWaitingRoom The caller's place in the waiting room
+	// (GET /v1/events/{id}/waiting-room)
+	GetPlaceInWaitingRoom(ctx echo.Context, id EventId) error
 	// GetFeed Follow entries as server-sent events
 	// (GET /v1/feed)
 	GetFeed(ctx echo.Context, params GetFeedParams) error
@@ -1246,6 +2095,33 @@ type ServerInterface interface {
 	// GetOrder One order
 	// (GET /v1/orders/{id})
 	GetOrder(ctx echo.Context, id OrderId) error
+	// ListPurchases The caller's purchases, newest first
+	// (GET /v1/purchases)
+	ListPurchases(ctx echo.Context, params ListPurchasesParams) error
+	// CreatePurchase Ask for tickets
+	// (POST /v1/purchases)
+	CreatePurchase(ctx echo.Context) error
+	// DeletePurchase Cancel or refund
+	// (DELETE /v1/purchases/{id})
+	DeletePurchase(ctx echo.Context, id PurchaseId) error
+	// GetPurchase One purchase
+	// (GET /v1/purchases/{id})
+	GetPurchase(ctx echo.Context, id PurchaseId) error
+	// ConfirmPurchase Pay and get the tickets
+	// (POST /v1/purchases/{id}/confirmation)
+	ConfirmPurchase(ctx echo.Context, id PurchaseId) error
+	// ListReservations The caller's reservations, newest first
+	// (GET /v1/reservations)
+	ListReservations(ctx echo.Context, params ListReservationsParams) error
+	// DeleteReservation Release or refund
+	// (DELETE /v1/reservations/{id})
+	DeleteReservation(ctx echo.Context, id ReservationId) error
+	// GetReservation One reservation
+	// (GET /v1/reservations/{id})
+	GetReservation(ctx echo.Context, id ReservationId) error
+	// PayReservation Pay
+	// (POST /v1/reservations/{id}/payment)
+	PayReservation(ctx echo.Context, id ReservationId) error
 	// CreateSession Sign in
 	// (POST /v1/sessions)
 	CreateSession(ctx echo.Context) error
@@ -1276,9 +2152,30 @@ type ServerInterface interface {
 	// ListTrades Trade tape, newest first
 	// (GET /v1/symbols/{symbol}/trades)
 	ListTrades(ctx echo.Context, symbol SymbolCode, params ListTradesParams) error
+	// ListTickets The caller's tickets, newest first
+	// (GET /v1/tickets)
+	ListTickets(ctx echo.Context, params ListTicketsParams) error
+	// GetTicketPicture A ticket's code as a QR picture
+	// (GET /v1/tickets/{code}.png)
+	GetTicketPicture(ctx echo.Context, code TicketCode) error
+	// CheckInTicket Let somebody in
+	// (POST /v1/tickets/{code}/check-in)
+	CheckInTicket(ctx echo.Context, code TicketCode) error
 	// CreateTransfer Move money to another account
 	// (POST /v1/transfers)
 	CreateTransfer(ctx echo.Context) error
+	// ListTrips Trips, by departure
+	// (GET /v1/trips)
+	ListTrips(ctx echo.Context, params ListTripsParams) error
+	// CreateTrip Offer a trip
+	// (POST /v1/trips)
+	CreateTrip(ctx echo.Context) error
+	// GetTrip One trip
+	// (GET /v1/trips/{id})
+	GetTrip(ctx echo.Context, id TripId) error
+	// UpdateTrip Change a trip
+	// (PATCH /v1/trips/{id})
+	UpdateTrip(ctx echo.Context, id TripId) error
 	// CreateUser Register
 	// (POST /v1/users)
 	CreateUser(ctx echo.Context) error
@@ -1435,6 +2332,140 @@ func (w *ServerInterfaceWrapper) GetAudit(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAudit(ctx)
+	return err
+}
+
+// ListEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEvents(ctx, params)
+	return err
+}
+
+// CreateEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateEvent(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateEvent(ctx)
+	return err
+}
+
+// GetEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) GetEvent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetEvent(ctx, id)
+	return err
+}
+
+// UpdateEvent converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateEvent(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateEvent(ctx, id)
+	return err
+}
+
+// CreateReservation converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateReservation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateReservation(ctx, id)
+	return err
+}
+
+// GetSeats converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSeats(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSeatsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSeats(ctx, id, params)
+	return err
+}
+
+// GetPlaceInWaitingRoom converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPlaceInWaitingRoom(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id EventId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPlaceInWaitingRoom(ctx, id)
 	return err
 }
 
@@ -1804,6 +2835,189 @@ func (w *ServerInterfaceWrapper) GetOrder(ctx echo.Context) error {
 	return err
 }
 
+// ListPurchases converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPurchases(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPurchasesParams
+	// ------------- Optional query parameter "trip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "trip", ctx.QueryParams(), &params.Trip, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter trip: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPurchases(ctx, params)
+	return err
+}
+
+// CreatePurchase converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePurchase(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePurchase(ctx)
+	return err
+}
+
+// DeletePurchase converts echo context to params.
+func (w *ServerInterfaceWrapper) DeletePurchase(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id PurchaseId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeletePurchase(ctx, id)
+	return err
+}
+
+// GetPurchase converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPurchase(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id PurchaseId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPurchase(ctx, id)
+	return err
+}
+
+// ConfirmPurchase converts echo context to params.
+func (w *ServerInterfaceWrapper) ConfirmPurchase(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id PurchaseId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ConfirmPurchase(ctx, id)
+	return err
+}
+
+// ListReservations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListReservations(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListReservationsParams
+	// ------------- Optional query parameter "event" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event", ctx.QueryParams(), &params.Event, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListReservations(ctx, params)
+	return err
+}
+
+// DeleteReservation converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteReservation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReservationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteReservation(ctx, id)
+	return err
+}
+
+// GetReservation converts echo context to params.
+func (w *ServerInterfaceWrapper) GetReservation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReservationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetReservation(ctx, id)
+	return err
+}
+
+// PayReservation converts echo context to params.
+func (w *ServerInterfaceWrapper) PayReservation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ReservationId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PayReservation(ctx, id)
+	return err
+}
+
 // CreateSession converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
 	var err error
@@ -2014,12 +3228,149 @@ func (w *ServerInterfaceWrapper) ListTrades(ctx echo.Context) error {
 	return err
 }
 
+// ListTickets converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTickets(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTicketsParams
+	// ------------- Optional query parameter "event" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "event", ctx.QueryParams(), &params.Event, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter event: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTickets(ctx, params)
+	return err
+}
+
+// GetTicketPicture converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTicketPicture(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "code" -------------
+	var code TicketCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "code", ctx.Param("code"), &code, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter code: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTicketPicture(ctx, code)
+	return err
+}
+
+// CheckInTicket converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckInTicket(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "code" -------------
+	var code TicketCode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "code", ctx.Param("code"), &code, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter code: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckInTicket(ctx, code)
+	return err
+}
+
 // CreateTransfer converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateTransfer(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateTransfer(ctx)
+	return err
+}
+
+// ListTrips converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTrips(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTripsParams
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTrips(ctx, params)
+	return err
+}
+
+// CreateTrip converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateTrip(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateTrip(ctx)
+	return err
+}
+
+// GetTrip converts echo context to params.
+func (w *ServerInterfaceWrapper) GetTrip(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id TripId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetTrip(ctx, id)
+	return err
+}
+
+// UpdateTrip converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateTrip(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id TripId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateTrip(ctx, id)
 	return err
 }
 
@@ -2095,6 +3446,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/accounts/:number/entries", wrapper.ListEntries, options.OperationMiddlewares["listEntries"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:number/withdrawals", wrapper.CreateWithdrawal, options.OperationMiddlewares["createWithdrawal"]...)
 	router.GET(options.BaseURL+"/v1/audit", wrapper.GetAudit, options.OperationMiddlewares["getAudit"]...)
+	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
+	router.POST(options.BaseURL+"/v1/events", wrapper.CreateEvent, options.OperationMiddlewares["createEvent"]...)
+	router.GET(options.BaseURL+"/v1/events/:id", wrapper.GetEvent, options.OperationMiddlewares["getEvent"]...)
+	router.PATCH(options.BaseURL+"/v1/events/:id", wrapper.UpdateEvent, options.OperationMiddlewares["updateEvent"]...)
+	router.POST(options.BaseURL+"/v1/events/:id/reservations", wrapper.CreateReservation, options.OperationMiddlewares["createReservation"]...)
+	router.GET(options.BaseURL+"/v1/events/:id/seats", wrapper.GetSeats, options.OperationMiddlewares["getSeats"]...)
+	router.GET(options.BaseURL+"/v1/events/:id/waiting-room", wrapper.GetPlaceInWaitingRoom, options.OperationMiddlewares["getPlaceInWaitingRoom"]...)
 	router.GET(options.BaseURL+"/v1/feed", wrapper.GetFeed, options.OperationMiddlewares["getFeed"]...)
 	router.POST(options.BaseURL+"/v1/feed/tickets", wrapper.CreateFeedTicket, options.OperationMiddlewares["createFeedTicket"]...)
 	router.GET(options.BaseURL+"/v1/fills", wrapper.ListFills, options.OperationMiddlewares["listFills"]...)
@@ -2110,6 +3468,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
 	router.DELETE(options.BaseURL+"/v1/orders/:id", wrapper.DeleteOrder, options.OperationMiddlewares["deleteOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
+	router.GET(options.BaseURL+"/v1/purchases", wrapper.ListPurchases, options.OperationMiddlewares["listPurchases"]...)
+	router.POST(options.BaseURL+"/v1/purchases", wrapper.CreatePurchase, options.OperationMiddlewares["createPurchase"]...)
+	router.DELETE(options.BaseURL+"/v1/purchases/:id", wrapper.DeletePurchase, options.OperationMiddlewares["deletePurchase"]...)
+	router.GET(options.BaseURL+"/v1/purchases/:id", wrapper.GetPurchase, options.OperationMiddlewares["getPurchase"]...)
+	router.POST(options.BaseURL+"/v1/purchases/:id/confirmation", wrapper.ConfirmPurchase, options.OperationMiddlewares["confirmPurchase"]...)
+	router.GET(options.BaseURL+"/v1/reservations", wrapper.ListReservations, options.OperationMiddlewares["listReservations"]...)
+	router.DELETE(options.BaseURL+"/v1/reservations/:id", wrapper.DeleteReservation, options.OperationMiddlewares["deleteReservation"]...)
+	router.GET(options.BaseURL+"/v1/reservations/:id", wrapper.GetReservation, options.OperationMiddlewares["getReservation"]...)
+	router.POST(options.BaseURL+"/v1/reservations/:id/payment", wrapper.PayReservation, options.OperationMiddlewares["payReservation"]...)
 	router.POST(options.BaseURL+"/v1/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions/current", wrapper.DeleteCurrentSession, options.OperationMiddlewares["deleteCurrentSession"]...)
 	router.GET(options.BaseURL+"/v1/symbols", wrapper.ListSymbols, options.OperationMiddlewares["listSymbols"]...)
@@ -2120,7 +3487,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/symbols/:symbol/candles", wrapper.ListCandles, options.OperationMiddlewares["listCandles"]...)
 	router.POST(options.BaseURL+"/v1/symbols/:symbol/issues", wrapper.CreateIssue, options.OperationMiddlewares["createIssue"]...)
 	router.GET(options.BaseURL+"/v1/symbols/:symbol/trades", wrapper.ListTrades, options.OperationMiddlewares["listTrades"]...)
+	router.GET(options.BaseURL+"/v1/tickets", wrapper.ListTickets, options.OperationMiddlewares["listTickets"]...)
+	router.GET(options.BaseURL+"/v1/tickets/:code.png", wrapper.GetTicketPicture, options.OperationMiddlewares["getTicketPicture"]...)
+	router.POST(options.BaseURL+"/v1/tickets/:code/check-in", wrapper.CheckInTicket, options.OperationMiddlewares["checkInTicket"]...)
 	router.POST(options.BaseURL+"/v1/transfers", wrapper.CreateTransfer, options.OperationMiddlewares["createTransfer"]...)
+	router.GET(options.BaseURL+"/v1/trips", wrapper.ListTrips, options.OperationMiddlewares["listTrips"]...)
+	router.POST(options.BaseURL+"/v1/trips", wrapper.CreateTrip, options.OperationMiddlewares["createTrip"]...)
+	router.GET(options.BaseURL+"/v1/trips/:id", wrapper.GetTrip, options.OperationMiddlewares["getTrip"]...)
+	router.PATCH(options.BaseURL+"/v1/trips/:id", wrapper.UpdateTrip, options.OperationMiddlewares["updateTrip"]...)
 	router.POST(options.BaseURL+"/v1/users", wrapper.CreateUser, options.OperationMiddlewares["createUser"]...)
 	router.GET(options.BaseURL+"/v1/users/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 
@@ -2304,6 +3678,171 @@ type GetAuditResponseObject interface {
 type GetAudit200JSONResponse AuditReport
 
 func (response GetAudit200JSONResponse) VisitGetAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventsRequestObject struct {
+	Params ListEventsParams
+}
+
+type ListEventsResponseObject interface {
+	VisitListEventsResponse(w http.ResponseWriter) error
+}
+
+type ListEvents200JSONResponse EventList
+
+func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateEventRequestObject struct {
+	Body *CreateEventJSONRequestBody
+}
+
+type CreateEventResponseObject interface {
+	VisitCreateEventResponse(w http.ResponseWriter) error
+}
+
+type CreateEvent201JSONResponse Event
+
+func (response CreateEvent201JSONResponse) VisitCreateEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetEventRequestObject struct {
+	Id EventId `json:"id"`
+}
+
+type GetEventResponseObject interface {
+	VisitGetEventResponse(w http.ResponseWriter) error
+}
+
+type GetEvent200JSONResponse Event
+
+func (response GetEvent200JSONResponse) VisitGetEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateEventRequestObject struct {
+	Id   EventId `json:"id"`
+	Body *UpdateEventJSONRequestBody
+}
+
+type UpdateEventResponseObject interface {
+	VisitUpdateEventResponse(w http.ResponseWriter) error
+}
+
+type UpdateEvent200JSONResponse Event
+
+func (response UpdateEvent200JSONResponse) VisitUpdateEventResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateReservationRequestObject struct {
+	Id   EventId `json:"id"`
+	Body *CreateReservationJSONRequestBody
+}
+
+type CreateReservationResponseObject interface {
+	VisitCreateReservationResponse(w http.ResponseWriter) error
+}
+
+type CreateReservation201JSONResponse Reservation
+
+func (response CreateReservation201JSONResponse) VisitCreateReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSeatsRequestObject struct {
+	Id     EventId `json:"id"`
+	Params GetSeatsParams
+}
+
+type GetSeatsResponseObject interface {
+	VisitGetSeatsResponse(w http.ResponseWriter) error
+}
+
+type GetSeats200JSONResponse SeatMap
+
+func (response GetSeats200JSONResponse) VisitGetSeatsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSeats304Response struct {
+}
+
+func (response GetSeats304Response) VisitGetSeatsResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetPlaceInWaitingRoomRequestObject struct {
+	Id EventId `json:"id"`
+}
+
+type GetPlaceInWaitingRoomResponseObject interface {
+	VisitGetPlaceInWaitingRoomResponse(w http.ResponseWriter) error
+}
+
+type GetPlaceInWaitingRoom200JSONResponse PlaceInWaitingRoom
+
+func (response GetPlaceInWaitingRoom200JSONResponse) VisitGetPlaceInWaitingRoomResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2731,6 +4270,274 @@ func (response GetOrder200JSONResponse) VisitGetOrderResponse(w http.ResponseWri
 	return err
 }
 
+type ListPurchasesRequestObject struct {
+	Params ListPurchasesParams
+}
+
+type ListPurchasesResponseObject interface {
+	VisitListPurchasesResponse(w http.ResponseWriter) error
+}
+
+type ListPurchases200JSONResponse PurchaseList
+
+func (response ListPurchases200JSONResponse) VisitListPurchasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePurchaseRequestObject struct {
+	Body *CreatePurchaseJSONRequestBody
+}
+
+type CreatePurchaseResponseObject interface {
+	VisitCreatePurchaseResponse(w http.ResponseWriter) error
+}
+
+type CreatePurchase200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response CreatePurchase200JSONResponse) VisitCreatePurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePurchase202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response CreatePurchase202JSONResponse) VisitCreatePurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePurchaseRequestObject struct {
+	Id PurchaseId `json:"id"`
+}
+
+type DeletePurchaseResponseObject interface {
+	VisitDeletePurchaseResponse(w http.ResponseWriter) error
+}
+
+type DeletePurchase200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response DeletePurchase200JSONResponse) VisitDeletePurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePurchase202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response DeletePurchase202JSONResponse) VisitDeletePurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPurchaseRequestObject struct {
+	Id PurchaseId `json:"id"`
+}
+
+type GetPurchaseResponseObject interface {
+	VisitGetPurchaseResponse(w http.ResponseWriter) error
+}
+
+type GetPurchase200JSONResponse Purchase
+
+func (response GetPurchase200JSONResponse) VisitGetPurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmPurchaseRequestObject struct {
+	Id PurchaseId `json:"id"`
+}
+
+type ConfirmPurchaseResponseObject interface {
+	VisitConfirmPurchaseResponse(w http.ResponseWriter) error
+}
+
+type ConfirmPurchase200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response ConfirmPurchase200JSONResponse) VisitConfirmPurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ConfirmPurchase202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response ConfirmPurchase202JSONResponse) VisitConfirmPurchaseResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReservationsRequestObject struct {
+	Params ListReservationsParams
+}
+
+type ListReservationsResponseObject interface {
+	VisitListReservationsResponse(w http.ResponseWriter) error
+}
+
+type ListReservations200JSONResponse ReservationList
+
+func (response ListReservations200JSONResponse) VisitListReservationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteReservationRequestObject struct {
+	Id ReservationId `json:"id"`
+}
+
+type DeleteReservationResponseObject interface {
+	VisitDeleteReservationResponse(w http.ResponseWriter) error
+}
+
+type DeleteReservation200JSONResponse = DeleteReservation200JSONResponseBody
+
+func (response DeleteReservation200JSONResponse) VisitDeleteReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.union); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteReservation202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response DeleteReservation202JSONResponse) VisitDeleteReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReservationRequestObject struct {
+	Id ReservationId `json:"id"`
+}
+
+type GetReservationResponseObject interface {
+	VisitGetReservationResponse(w http.ResponseWriter) error
+}
+
+type GetReservation200JSONResponse Reservation
+
+func (response GetReservation200JSONResponse) VisitGetReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayReservationRequestObject struct {
+	Id ReservationId `json:"id"`
+}
+
+type PayReservationResponseObject interface {
+	VisitPayReservationResponse(w http.ResponseWriter) error
+}
+
+type PayReservation200JSONResponse struct{ OperationEndedJSONResponse }
+
+func (response PayReservation200JSONResponse) VisitPayReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PayReservation202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response PayReservation202JSONResponse) VisitPayReservationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateSessionRequestObject struct {
 	Body *CreateSessionJSONRequestBody
 }
@@ -2963,6 +4770,79 @@ func (response ListTrades200JSONResponse) VisitListTradesResponse(w http.Respons
 	return err
 }
 
+type ListTicketsRequestObject struct {
+	Params ListTicketsParams
+}
+
+type ListTicketsResponseObject interface {
+	VisitListTicketsResponse(w http.ResponseWriter) error
+}
+
+type ListTickets200JSONResponse TicketList
+
+func (response ListTickets200JSONResponse) VisitListTicketsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTicketPictureRequestObject struct {
+	Code TicketCode `json:"code"`
+}
+
+type GetTicketPictureResponseObject interface {
+	VisitGetTicketPictureResponse(w http.ResponseWriter) error
+}
+
+type GetTicketPicture200ImagepngResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetTicketPicture200ImagepngResponse) VisitGetTicketPictureResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "image/png")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type CheckInTicketRequestObject struct {
+	Code TicketCode `json:"code"`
+	Body *CheckInTicketJSONRequestBody
+}
+
+type CheckInTicketResponseObject interface {
+	VisitCheckInTicketResponse(w http.ResponseWriter) error
+}
+
+type CheckInTicket200JSONResponse Ticket
+
+func (response CheckInTicket200JSONResponse) VisitCheckInTicketResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateTransferRequestObject struct {
 	Body *CreateTransferJSONRequestBody
 }
@@ -2995,6 +4875,95 @@ func (response CreateTransfer202JSONResponse) VisitCreateTransferResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTripsRequestObject struct {
+	Params ListTripsParams
+}
+
+type ListTripsResponseObject interface {
+	VisitListTripsResponse(w http.ResponseWriter) error
+}
+
+type ListTrips200JSONResponse TripList
+
+func (response ListTrips200JSONResponse) VisitListTripsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateTripRequestObject struct {
+	Body *CreateTripJSONRequestBody
+}
+
+type CreateTripResponseObject interface {
+	VisitCreateTripResponse(w http.ResponseWriter) error
+}
+
+type CreateTrip201JSONResponse Trip
+
+func (response CreateTrip201JSONResponse) VisitCreateTripResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTripRequestObject struct {
+	Id TripId `json:"id"`
+}
+
+type GetTripResponseObject interface {
+	VisitGetTripResponse(w http.ResponseWriter) error
+}
+
+type GetTrip200JSONResponse Trip
+
+func (response GetTrip200JSONResponse) VisitGetTripResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateTripRequestObject struct {
+	Id   TripId `json:"id"`
+	Body *UpdateTripJSONRequestBody
+}
+
+type UpdateTripResponseObject interface {
+	VisitUpdateTripResponse(w http.ResponseWriter) error
+}
+
+type UpdateTrip200JSONResponse Trip
+
+func (response UpdateTrip200JSONResponse) VisitUpdateTripResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3065,6 +5034,27 @@ type StrictServerInterface interface {
 	// GetAudit Prove the books
 	// (GET /v1/audit)
 	GetAudit(ctx context.Context, request GetAuditRequestObject) (GetAuditResponseObject, error)
+	// ListEvents Events, by when they start
+	// (GET /v1/events)
+	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// CreateEvent Announce an event
+	// (POST /v1/events)
+	CreateEvent(ctx context.Context, request CreateEventRequestObject) (CreateEventResponseObject, error)
+	// GetEvent One event
+	// (GET /v1/events/{id})
+	GetEvent(ctx context.Context, request GetEventRequestObject) (GetEventResponseObject, error)
+	// UpdateEvent Open or close the waiting room
+	// (PATCH /v1/events/{id})
+	UpdateEvent(ctx context.Context, request UpdateEventRequestObject) (UpdateEventResponseObject, error)
+	// CreateReservation Reserve seats
+	// (POST /v1/events/{id}/reservations)
+	CreateReservation(ctx context.Context, request CreateReservationRequestObject) (CreateReservationResponseObject, error)
+	// GetSeats The seat map
+	// (GET /v1/events/{id}/seats)
+	GetSeats(ctx context.Context, request GetSeatsRequestObject) (GetSeatsResponseObject, error)
+	// GetPlaceInWaitingRoom The caller's place in the waiting room
+	// (GET /v1/events/{id}/waiting-room)
+	GetPlaceInWaitingRoom(ctx context.Context, request GetPlaceInWaitingRoomRequestObject) (GetPlaceInWaitingRoomResponseObject, error)
 	// GetFeed Follow entries as server-sent events
 	// (GET /v1/feed)
 	GetFeed(ctx context.Context, request GetFeedRequestObject) (GetFeedResponseObject, error)
@@ -3110,6 +5100,33 @@ type StrictServerInterface interface {
 	// GetOrder One order
 	// (GET /v1/orders/{id})
 	GetOrder(ctx context.Context, request GetOrderRequestObject) (GetOrderResponseObject, error)
+	// ListPurchases The caller's purchases, newest first
+	// (GET /v1/purchases)
+	ListPurchases(ctx context.Context, request ListPurchasesRequestObject) (ListPurchasesResponseObject, error)
+	// CreatePurchase Ask for tickets
+	// (POST /v1/purchases)
+	CreatePurchase(ctx context.Context, request CreatePurchaseRequestObject) (CreatePurchaseResponseObject, error)
+	// DeletePurchase Cancel or refund
+	// (DELETE /v1/purchases/{id})
+	DeletePurchase(ctx context.Context, request DeletePurchaseRequestObject) (DeletePurchaseResponseObject, error)
+	// GetPurchase One purchase
+	// (GET /v1/purchases/{id})
+	GetPurchase(ctx context.Context, request GetPurchaseRequestObject) (GetPurchaseResponseObject, error)
+	// ConfirmPurchase Pay and get the tickets
+	// (POST /v1/purchases/{id}/confirmation)
+	ConfirmPurchase(ctx context.Context, request ConfirmPurchaseRequestObject) (ConfirmPurchaseResponseObject, error)
+	// ListReservations The caller's reservations, newest first
+	// (GET /v1/reservations)
+	ListReservations(ctx context.Context, request ListReservationsRequestObject) (ListReservationsResponseObject, error)
+	// DeleteReservation Release or refund
+	// (DELETE /v1/reservations/{id})
+	DeleteReservation(ctx context.Context, request DeleteReservationRequestObject) (DeleteReservationResponseObject, error)
+	// GetReservation One reservation
+	// (GET /v1/reservations/{id})
+	GetReservation(ctx context.Context, request GetReservationRequestObject) (GetReservationResponseObject, error)
+	// PayReservation Pay
+	// (POST /v1/reservations/{id}/payment)
+	PayReservation(ctx context.Context, request PayReservationRequestObject) (PayReservationResponseObject, error)
 	// CreateSession Sign in
 	// (POST /v1/sessions)
 	CreateSession(ctx context.Context, request CreateSessionRequestObject) (CreateSessionResponseObject, error)
@@ -3140,9 +5157,30 @@ type StrictServerInterface interface {
 	// ListTrades Trade tape, newest first
 	// (GET /v1/symbols/{symbol}/trades)
 	ListTrades(ctx context.Context, request ListTradesRequestObject) (ListTradesResponseObject, error)
+	// ListTickets The caller's tickets, newest first
+	// (GET /v1/tickets)
+	ListTickets(ctx context.Context, request ListTicketsRequestObject) (ListTicketsResponseObject, error)
+	// GetTicketPicture A ticket's code as a QR picture
+	// (GET /v1/tickets/{code}.png)
+	GetTicketPicture(ctx context.Context, request GetTicketPictureRequestObject) (GetTicketPictureResponseObject, error)
+	// CheckInTicket Let somebody in
+	// (POST /v1/tickets/{code}/check-in)
+	CheckInTicket(ctx context.Context, request CheckInTicketRequestObject) (CheckInTicketResponseObject, error)
 	// CreateTransfer Move money to another account
 	// (POST /v1/transfers)
 	CreateTransfer(ctx context.Context, request CreateTransferRequestObject) (CreateTransferResponseObject, error)
+	// ListTrips Trips, by departure
+	// (GET /v1/trips)
+	ListTrips(ctx context.Context, request ListTripsRequestObject) (ListTripsResponseObject, error)
+	// CreateTrip Offer a trip
+	// (POST /v1/trips)
+	CreateTrip(ctx context.Context, request CreateTripRequestObject) (CreateTripResponseObject, error)
+	// GetTrip One trip
+	// (GET /v1/trips/{id})
+	GetTrip(ctx context.Context, request GetTripRequestObject) (GetTripResponseObject, error)
+	// UpdateTrip Change a trip
+	// (PATCH /v1/trips/{id})
+	UpdateTrip(ctx context.Context, request UpdateTripRequestObject) (UpdateTripResponseObject, error)
 	// CreateUser Register
 	// (POST /v1/users)
 	CreateUser(ctx context.Context, request CreateUserRequestObject) (CreateUserResponseObject, error)
@@ -3378,6 +5416,249 @@ func (sh *strictHandler) GetAudit(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(GetAuditResponseObject); ok {
 		return validResponse.VisitGetAuditResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListEvents operation middleware
+func (sh *strictHandler) ListEvents(ctx echo.Context, params ListEventsParams) error {
+	var request ListEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEvents(ctx.Request().Context(), request.(ListEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
+		return validResponse.VisitListEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateEvent operation middleware
+func (sh *strictHandler) CreateEvent(ctx echo.Context) error {
+	var request CreateEventRequestObject
+
+	var body CreateEventJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateEvent(ctx.Request().Context(), request.(CreateEventRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateEvent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateEventResponseObject); ok {
+		return validResponse.VisitCreateEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetEvent operation middleware
+func (sh *strictHandler) GetEvent(ctx echo.Context, id EventId) error {
+	var request GetEventRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetEvent(ctx.Request().Context(), request.(GetEventRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetEvent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetEventResponseObject); ok {
+		return validResponse.VisitGetEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UpdateEvent operation middleware
+func (sh *strictHandler) UpdateEvent(ctx echo.Context, id EventId) error {
+	var request UpdateEventRequestObject
+
+	request.Id = id
+
+	var body UpdateEventJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateEvent(ctx.Request().Context(), request.(UpdateEventRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateEvent")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateEventResponseObject); ok {
+		return validResponse.VisitUpdateEventResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateReservation operation middleware
+func (sh *strictHandler) CreateReservation(ctx echo.Context, id EventId) error {
+	var request CreateReservationRequestObject
+
+	request.Id = id
+
+	var body CreateReservationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateReservation(ctx.Request().Context(), request.(CreateReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateReservation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateReservationResponseObject); ok {
+		return validResponse.VisitCreateReservationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetSeats operation middleware
+func (sh *strictHandler) GetSeats(ctx echo.Context, id EventId, params GetSeatsParams) error {
+	var request GetSeatsRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSeats(ctx.Request().Context(), request.(GetSeatsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSeats")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetSeatsResponseObject); ok {
+		return validResponse.VisitGetSeatsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPlaceInWaitingRoom operation middleware
+func (sh *strictHandler) GetPlaceInWaitingRoom(ctx echo.Context, id EventId) error {
+	var request GetPlaceInWaitingRoomRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPlaceInWaitingRoom(ctx.Request().Context(), request.(GetPlaceInWaitingRoomRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPlaceInWaitingRoom")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPlaceInWaitingRoomResponseObject); ok {
+		return validResponse.VisitGetPlaceInWaitingRoomResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -3802,6 +6083,252 @@ func (sh *strictHandler) GetOrder(ctx echo.Context, id OrderId) error {
 	return nil
 }
 
+// ListPurchases operation middleware
+func (sh *strictHandler) ListPurchases(ctx echo.Context, params ListPurchasesParams) error {
+	var request ListPurchasesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPurchases(ctx.Request().Context(), request.(ListPurchasesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPurchases")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPurchasesResponseObject); ok {
+		return validResponse.VisitListPurchasesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreatePurchase operation middleware
+func (sh *strictHandler) CreatePurchase(ctx echo.Context) error {
+	var request CreatePurchaseRequestObject
+
+	var body CreatePurchaseJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreatePurchase(ctx.Request().Context(), request.(CreatePurchaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreatePurchase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreatePurchaseResponseObject); ok {
+		return validResponse.VisitCreatePurchaseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeletePurchase operation middleware
+func (sh *strictHandler) DeletePurchase(ctx echo.Context, id PurchaseId) error {
+	var request DeletePurchaseRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeletePurchase(ctx.Request().Context(), request.(DeletePurchaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeletePurchase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeletePurchaseResponseObject); ok {
+		return validResponse.VisitDeletePurchaseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPurchase operation middleware
+func (sh *strictHandler) GetPurchase(ctx echo.Context, id PurchaseId) error {
+	var request GetPurchaseRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPurchase(ctx.Request().Context(), request.(GetPurchaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPurchase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPurchaseResponseObject); ok {
+		return validResponse.VisitGetPurchaseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ConfirmPurchase operation middleware
+func (sh *strictHandler) ConfirmPurchase(ctx echo.Context, id PurchaseId) error {
+	var request ConfirmPurchaseRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ConfirmPurchase(ctx.Request().Context(), request.(ConfirmPurchaseRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ConfirmPurchase")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ConfirmPurchaseResponseObject); ok {
+		return validResponse.VisitConfirmPurchaseResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListReservations operation middleware
+func (sh *strictHandler) ListReservations(ctx echo.Context, params ListReservationsParams) error {
+	var request ListReservationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReservations(ctx.Request().Context(), request.(ListReservationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReservations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListReservationsResponseObject); ok {
+		return validResponse.VisitListReservationsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteReservation operation middleware
+func (sh *strictHandler) DeleteReservation(ctx echo.Context, id ReservationId) error {
+	var request DeleteReservationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteReservation(ctx.Request().Context(), request.(DeleteReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteReservation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteReservationResponseObject); ok {
+		return validResponse.VisitDeleteReservationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetReservation operation middleware
+func (sh *strictHandler) GetReservation(ctx echo.Context, id ReservationId) error {
+	var request GetReservationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetReservation(ctx.Request().Context(), request.(GetReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetReservation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetReservationResponseObject); ok {
+		return validResponse.VisitGetReservationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PayReservation operation middleware
+func (sh *strictHandler) PayReservation(ctx echo.Context, id ReservationId) error {
+	var request PayReservationRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PayReservation(ctx.Request().Context(), request.(PayReservationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PayReservation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PayReservationResponseObject); ok {
+		return validResponse.VisitPayReservationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CreateSession operation middleware
 func (sh *strictHandler) CreateSession(ctx echo.Context) error {
 	var request CreateSessionRequestObject
@@ -4141,6 +6668,107 @@ func (sh *strictHandler) ListTrades(ctx echo.Context, symbol SymbolCode, params 
 	return nil
 }
 
+// ListTickets operation middleware
+func (sh *strictHandler) ListTickets(ctx echo.Context, params ListTicketsParams) error {
+	var request ListTicketsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTickets(ctx.Request().Context(), request.(ListTicketsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTickets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTicketsResponseObject); ok {
+		return validResponse.VisitListTicketsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetTicketPicture operation middleware
+func (sh *strictHandler) GetTicketPicture(ctx echo.Context, code TicketCode) error {
+	var request GetTicketPictureRequestObject
+
+	request.Code = code
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTicketPicture(ctx.Request().Context(), request.(GetTicketPictureRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTicketPicture")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetTicketPictureResponseObject); ok {
+		return validResponse.VisitGetTicketPictureResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CheckInTicket operation middleware
+func (sh *strictHandler) CheckInTicket(ctx echo.Context, code TicketCode) error {
+	var request CheckInTicketRequestObject
+
+	request.Code = code
+
+	var body CheckInTicketJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckInTicket(ctx.Request().Context(), request.(CheckInTicketRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckInTicket")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CheckInTicketResponseObject); ok {
+		return validResponse.VisitCheckInTicketResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CreateTransfer operation middleware
 func (sh *strictHandler) CreateTransfer(ctx echo.Context) error {
 	var request CreateTransferRequestObject
@@ -4181,6 +6809,150 @@ func (sh *strictHandler) CreateTransfer(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(CreateTransferResponseObject); ok {
 		return validResponse.VisitCreateTransferResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListTrips operation middleware
+func (sh *strictHandler) ListTrips(ctx echo.Context, params ListTripsParams) error {
+	var request ListTripsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTrips(ctx.Request().Context(), request.(ListTripsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTrips")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListTripsResponseObject); ok {
+		return validResponse.VisitListTripsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateTrip operation middleware
+func (sh *strictHandler) CreateTrip(ctx echo.Context) error {
+	var request CreateTripRequestObject
+
+	var body CreateTripJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateTrip(ctx.Request().Context(), request.(CreateTripRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateTrip")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateTripResponseObject); ok {
+		return validResponse.VisitCreateTripResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetTrip operation middleware
+func (sh *strictHandler) GetTrip(ctx echo.Context, id TripId) error {
+	var request GetTripRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTrip(ctx.Request().Context(), request.(GetTripRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTrip")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetTripResponseObject); ok {
+		return validResponse.VisitGetTripResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UpdateTrip operation middleware
+func (sh *strictHandler) UpdateTrip(ctx echo.Context, id TripId) error {
+	var request UpdateTripRequestObject
+
+	request.Id = id
+
+	var body UpdateTripJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateTrip(ctx.Request().Context(), request.(UpdateTripRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateTrip")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateTripResponseObject); ok {
+		return validResponse.VisitUpdateTripResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

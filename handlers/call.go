@@ -99,3 +99,9 @@ func parseID(s string) (id.ID, error) {
 	}
 	return parsed, nil
 }
+
+// idOf is the id that a filter names; zero if what it names is no id, and so nothing has it.
+func idOf(s string) id.ID {
+	parsed, _ := id.Parse(s)
+	return parsed
+}

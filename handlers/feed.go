@@ -86,7 +86,7 @@ func (s *Server) resolveTopics(ctx context.Context, session *identity.Session, n
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		topic, err := s.resolveTopic(ctx, session, strings.TrimSpace(name))
-		if errors.Is(err, errUnknownSymbol) {
+		if errors.Is(err, errUnknownSymbol) || errors.Is(err, errUnknownEvent) {
 			return nil, problem.Newf(problem.UnknownTopic, "There is no topic %q.", name)
 		}
 		if err != nil {
@@ -109,6 +109,13 @@ func (s *Server) resolveTopic(ctx context.Context, session *identity.Session, na
 			return name, err
 		}
 	}
+	if event, found := strings.CutPrefix(name, feed.EventTopic); found {
+		known, err := s.hall(ctx, event)
+		if err != nil {
+			return "", err
+		}
+		return feed.EventTopic + known.Event().String(), nil
+	}
 	return "", errUnknownSymbol
 }
 
@@ -123,6 +130,7 @@ type stream struct {
 
 	w       http.ResponseWriter
 	control *http.ResponseController
+	line    *inLine // nil without the topic `me`
 }
 
 // VisitGetFeedResponse writes entries until the reader leaves, falls behind, or its session ends.
@@ -136,6 +144,10 @@ func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
 	defer func() { _ = f.control.SetWriteDeadline(time.Now().Add(writePatience)) }()
 	live := f.Hub.Subscribe(f.topics)
 	defer live.Close()
+	if slices.Contains(f.topics, feed.UserTopic(f.session.UserID)) {
+		f.line = f.places.follow(f.ctx, f.session.UserID) // after Subscribe, so that what has ended before is in no look of theirs
+		defer f.places.leave(f.line)
+	}
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -235,6 +247,10 @@ func (f *stream) follow(live *feed.Subscription) {
 			if f.writePending(live) {
 				return
 			}
+		case look := <-f.line.news():
+			if text := f.line.tell(look, time.Now()); len(text) > 0 && f.write(text) != nil {
+				return
+			}
 		}
 	}
 }
@@ -247,6 +263,7 @@ func (f *stream) writePending(live *feed.Subscription) (ended bool) {
 		if frames.Position > f.after {
 			text = frames.After(text, f.after)
 			f.after = frames.Position
+			f.line.note(frames.Entry)
 			ended = ended || f.endsSession(frames.Event, frames.Data)
 		}
 	}
@@ -267,5 +284,8 @@ func (f *stream) endsSession(event string, data []byte) bool {
 	return json.Unmarshal(data, &ended) == nil && ended.SessionID == f.session.ID
 }
 
-// stillSignedIn counts an open stream as use of the session: who watches is not idle.
-func (f *stream) stillSignedIn() bool { return f.Identity.Touch(f.ctx, f.session) == nil }
+// stillSignedIn counts an open stream as use of the session: who watches is not idle. A store that is away ends no session; if one has ended all the same, the
+// feed tells.
+func (f *stream) stillSignedIn() bool {
+	return !errors.Is(f.Identity.Touch(f.ctx, f.session), identity.ErrUnauthenticated)
+}

@@ -64,6 +64,10 @@ func keep(ctx context.Context, tx database.Tx, key *operation.Key, answer any) e
 	if err != nil {
 		return err
 	}
+	return keepBody(ctx, tx, key, body)
+}
+
+func keepBody(ctx context.Context, tx database.Tx, key *operation.Key, body []byte) error {
 	sealed, err := seal(callOf(ctx).key, body)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/exchange"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -23,6 +24,8 @@ import (
 	"guichet/models/lamport"
 	"guichet/models/operation"
 	"guichet/models/testbed"
+	"guichet/models/ticket"
+	"guichet/models/trips"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -55,7 +58,7 @@ func newCounter(t *testing.T, db *database.DB) *counter {
 	t.Cleanup(func() { _ = db.Close() })
 	_, err := db.Migrate(t.Context())
 	must(t, err)
-	lanes := []string{bank.Lane, exchange.LaneName(0), exchange.LaneName(1)}
+	lanes := []string{bank.Lane, trips.Lane, events.Lane, exchange.LaneName(0), exchange.LaneName(1)}
 	must(t, operation.EnsureLanes(t.Context(), db, lanes))
 	address := miniredis.RunT(t).Addr()
 	client := redis.NewClient(&redis.Options{Addr: address})
@@ -63,7 +66,7 @@ func newCounter(t *testing.T, db *database.DB) *counter {
 	clock, ids, log := &lamport.Clock{}, id.NewGenerator(), feed.NewLog(db)
 	s, err := NewServer(Config{
 		DB: db, Redis: client, RedisOptions: &redis.UniversalOptions{Addrs: []string{address}}, Clock: clock, IDs: ids, Hub: feed.NewHub(log, clock), Log: log,
-		Identity: identity.New(db, ids, clock, identity.Options{HashWait: time.Minute}), Lanes: lanes, ExchangeLanes: 2, LaneDepth: 100,
+		Identity: identity.New(db, ids, clock, identity.Options{HashWait: time.Minute}), Lanes: lanes, ExchangeLanes: 2, LaneDepth: 100, Hold: 10 * time.Minute, Tickets: ticket.NewSigner([32]byte{1}),
 		Wake: func(string) {}, Metrics: prometheus.NewRegistry(), Version: "test",
 	})
 	must(t, err)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"guichet/api"
 	"guichet/models/exchange"
@@ -261,37 +260,8 @@ func (s *Server) ListHoldings(ctx context.Context, request api.ListHoldingsReque
 	return listAnswer(holdings, next, (*exchange.Holding).AppendJSON), nil
 }
 
-// mostOrdered bounds how many orders of each generation are remembered: some 10 MB.
-const mostOrdered = 50_000
-
 // ordered is what is remembered of an order that was submitted here.
 type ordered struct {
 	user   id.ID
 	symbol string
-}
-
-// recentOrders spares most cancellations a look into the store, and those of orders that wait in line a look into the journal: what is cancelled was mostly
-// submitted a short time ago. Of two generations, the older one is forgotten when the younger is full.
-type recentOrders struct {
-	mu         sync.Mutex
-	young, old map[id.ID]ordered
-}
-
-func (r *recentOrders) add(order id.ID, o ordered) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.young == nil || len(r.young) >= mostOrdered {
-		r.young, r.old = make(map[id.ID]ordered), r.young
-	}
-	r.young[order] = o
-}
-
-func (r *recentOrders) find(order id.ID) (ordered, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	o, found := r.young[order]
-	if !found {
-		o, found = r.old[order]
-	}
-	return o, found
 }

@@ -117,20 +117,20 @@ func TestCancellingWhatOthersSubmitted(t *testing.T) {
 
 func TestRecentOrdersAreBounded(t *testing.T) {
 	t.Parallel()
-	var recent recentOrders
+	var recent recent[ordered]
 	ids := id.NewGenerator()
 	first := ids.Next()
 	recent.add(first, ordered{symbol: "TCB"})
-	for range mostOrdered {
+	for range mostRecent {
 		recent.add(ids.Next(), ordered{})
 	}
 	if o, found := recent.find(first); !found || o.symbol != "TCB" {
 		t.Error("forgotten too soon")
 	}
-	for range mostOrdered {
+	for range mostRecent {
 		recent.add(ids.Next(), ordered{})
 	}
-	if _, found := recent.find(first); found || len(recent.young)+len(recent.old) > 2*mostOrdered {
+	if _, found := recent.find(first); found || len(recent.young)+len(recent.old) > 2*mostRecent {
 		t.Errorf("%d and %d are remembered", len(recent.young), len(recent.old))
 	}
 }

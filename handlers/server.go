@@ -21,12 +21,14 @@ import (
 
 	"guichet/api"
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/lamport"
 	"guichet/models/operation"
 	"guichet/models/problem"
+	"guichet/models/ticket"
 )
 
 const (
@@ -55,6 +57,12 @@ type Config struct {
 	Metrics       *prometheus.Registry
 	Tracer        trace.Tracer // makes the spans of requests; nil for none
 	Version       string
+	// Hold is for how long tickets of trips and seats of events are held unpaid.
+	Hold time.Duration
+	// Tickets signs and checks the codes of tickets.
+	Tickets *ticket.Signer
+	// RedisIsDurable says that Redis has on disk what it has answered. Else a reservation is written to the database before it is acknowledged.
+	RedisIsDurable bool
 }
 
 // Server is the API of one process.
@@ -66,8 +74,10 @@ type Server struct {
 	intakes     map[string]*intake
 	rates       *laneRates
 	streams     streamCounts
-	symbolLanes sync.Map // the lanes of symbols, by symbol
-	ordered     recentOrders
+	places      *places
+	symbolLanes sync.Map        // the lanes of symbols, by symbol
+	ordered     recent[ordered] // which spares most cancellations a look into the store, and those of orders that wait a look into the journal
+	box         boxOffice
 	requests    *prometheus.HistogramVec
 	echo        *echo.Echo
 	closing     chan struct{}
@@ -91,11 +101,13 @@ func NewServer(config Config) (*Server, error) {
 		Config: config, journal: operation.NewJournal(config.DB), document: document, contract: newContract(spec),
 		intakes: map[string]*intake{}, rates: newLaneRates(), streams: streamCounts{open: map[id.ID]int{}}, closing: make(chan struct{}), auditing: make(chan struct{}, 1),
 	}
+	s.places = newPlaces(s)
 	for _, lane := range config.Lanes {
 		s.intakes[lane] = newIntake(lane, s)
 	}
 	config.Hub.Listen(s)
 	config.Hub.Listen(config.Identity)
+	s.box = boxOffice{seats: events.NewSeats(config.Redis), durable: config.RedisIsDurable, writer: newRowWriter(config.DB)}
 	s.registerMetrics()
 	s.echo = s.routes()
 	return s, nil
@@ -147,7 +159,11 @@ func (s *Server) routes() *echo.Echo {
 	// By operation, not by a group: a group catches all paths, and Echo would then answer 404 where a path has other methods.
 	check := map[string][]echo.MiddlewareFunc{}
 	for _, o := range s.contract.operations {
-		check[o.route.Operation.OperationID] = []echo.MiddlewareFunc{s.checkCall}
+		middleware := []echo.MiddlewareFunc{s.checkCall}
+		if suffix := suffixOf(o.route.Path); suffix != "" {
+			middleware = []echo.MiddlewareFunc{cutSuffix(suffix), s.checkCall}
+		}
+		check[o.route.Operation.OperationID] = middleware
 	}
 	api.RegisterHandlersWithOptions(e, api.NewStrictHandler(s, nil), api.RegisterHandlersOptions{OperationMiddlewares: check})
 	return e

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -32,6 +33,7 @@ type contractOperation struct {
 	route      *routers.Route
 	parameters []*openapi3.Parameter // those that the schema checks
 	body       *openapi3.Schema      // nil if there is none
+	optional   bool                  // the body may be left out
 	security   openapi3.SecurityRequirements
 }
 
@@ -58,6 +60,7 @@ func newContract(spec *openapi3.T) *contract {
 			}
 			if operation.RequestBody != nil {
 				o.body = operation.RequestBody.Value.Content["application/json"].Schema.Value
+				o.optional = !operation.RequestBody.Value.Required
 			}
 			c.operations[method+" "+echoPath(path)] = o
 		}
@@ -68,6 +71,31 @@ func newContract(spec *openapi3.T) *contract {
 // echoPath is the path in Echo's notation: /a/{b} is /a/:b.
 func echoPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// suffixOf is what a path has behind its last parameter, such as .png; mostly nothing.
+func suffixOf(path string) string {
+	_, suffix, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], "}")
+	return suffix
+}
+
+// cutSuffix gives a path's last parameter the name and the value that the contract means. To Echo a parameter reaches to the next slash: it takes the suffix
+// for a part of the name, and anything for a value. What lacks the suffix is at no path of the contract.
+func cutSuffix(suffix string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			names, values := slices.Clone(c.ParamNames()), slices.Clone(c.ParamValues())
+			last := len(names) - 1
+			value, found := strings.CutSuffix(values[last], suffix)
+			if !found || value == "" {
+				return echo.ErrNotFound
+			}
+			names[last], values[last] = strings.TrimSuffix(names[last], suffix), value
+			c.SetParamNames(names...)
+			c.SetParamValues(values...)
+			return next(c)
+		}
+	}
 }
 
 // validate checks the parameters and the body, which it returns as canonical JSON. The request's body can be read again afterwards.
@@ -94,6 +122,9 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 		return nil, nil
 	}
 	r := c.Request()
+	if o.optional && r.ContentLength == 0 {
+		return nil, nil
+	}
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
 		return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
 	}

@@ -94,6 +94,7 @@ func (h *holder) serve(ctx, working context.Context) {
 	h.untilDone(ctx, "draining", func() error { return x.drainAll(working) })
 	queue := h.openQueue(working, x)
 	h.untilDone(ctx, "starting the queue", queue.start)
+	leave := h.attend(working, x)
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -105,6 +106,7 @@ func (h *holder) serve(ctx, working context.Context) {
 			}
 		}
 	}
+	leave()
 	queue.stop()
 	if err := operation.VacateLane(working, db, h.lane, x.fence); err != nil {
 		slog.WarnContext(ctx, "a lane's row still names its holder", "lane", h.lane, "error", err)

@@ -39,6 +39,12 @@ type round interface {
 	store(tx database.Tx) ([]feed.Entry, error)
 }
 
+// settler is a round that has something to do outside of the store when it has been committed. Should the process die before that, or settling fail, the counter
+// must find out by itself.
+type settler interface {
+	settle(ctx context.Context)
+}
+
 // decision is what became of one command.
 type decision struct {
 	result  []byte           // the resource as JSON, or
@@ -234,6 +240,9 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	x.noteLast(e)
 	x.metrics.observe(len(work.outcomes), took)
 	x.tell = append(x.tell, func() {
+		if round, settles := work.round.(settler); settles {
+			round.settle(ctx)
+		}
 		x.publisher.Publish(ctx, feed.Publication{Entries: work.entries, Lane: x.lane, Batches: batchIDs(e.Batches), Ended: len(work.outcomes)})
 		x.traceExecuted(ctx, &work, began, took)
 		work.logEnded(ctx, slog.Default(), took)

@@ -11,6 +11,25 @@ type metrics struct {
 	envelope   *prometheus.HistogramVec
 	seconds    *prometheus.HistogramVec
 	retries    *prometheus.CounterVec
+	seats      *seatMetrics
+}
+
+// seatMetrics are about the seats that Redis has and the database has not heard of.
+type seatMetrics struct {
+	unsynced prometheus.Gauge
+	lag      prometheus.Gauge
+	lags     prometheus.Histogram
+	mended   *prometheus.CounterVec
+}
+
+func newSeatMetrics() *seatMetrics {
+	return &seatMetrics{
+		unsynced: prometheus.NewGauge(prometheus.GaugeOpts{Name: "guichet_seats_unsynced", Help: "Changes of seats that the database has not heard of."}),
+		lag:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "guichet_seats_sync_lag_seconds", Help: "How far the database was behind Redis when it last heard of changes; 0 when there are none."}),
+		lags: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "guichet_seats_sync_seconds", Help: "Age of the oldest change in each batch that the database heard of.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12)}),
+		mended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "guichet_seats_mended_total", Help: "Differences between Redis and the database that were mended."}, []string{"kind"}),
+	}
 }
 
 func newMetrics(registry prometheus.Registerer) metrics {
@@ -21,10 +40,11 @@ func newMetrics(registry prometheus.Registerer) metrics {
 			Buckets: prometheus.ExponentialBuckets(1, 2, 10)}, label),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "guichet_lane_envelope_seconds", Help: "Time to execute an envelope, commit included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14)}, label),
+		seats:   newSeatMetrics(),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "guichet_lane_retries_total", Help: "Attempts that a fault of a store undid."}, label),
 	}
 	if registry != nil {
-		registry.MustRegister(m.operations, m.envelope, m.seconds, m.retries)
+		registry.MustRegister(m.operations, m.envelope, m.seconds, m.retries, m.seats.unsynced, m.seats.lag, m.seats.lags, m.seats.mended)
 	}
 	return m
 }

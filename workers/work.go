@@ -23,6 +23,7 @@ type work struct {
 	commands []operation.Command
 	outcomes []operation.Outcome
 	entries  []feed.Entry
+	round    round
 	deciding bool // what the counter has in memory is not what the store has any more
 }
 
@@ -40,7 +41,7 @@ func (w *work) run(tx database.Tx) error {
 		}
 	}
 	w.commands = w.envelope.Commands
-	round, err := w.counter.load(tx, w.healthy())
+	w.round, err = w.counter.load(tx, w.healthy())
 	if err == nil {
 		err = tx.Flush() // there may have been nothing to load
 	}
@@ -58,22 +59,22 @@ func (w *work) run(tx database.Tx) error {
 		return errPartly
 	}
 	w.deciding = true
-	if err := w.decideAll(round, claimed.LaneState); err != nil {
+	if err := w.decideAll(claimed.LaneState); err != nil {
 		return err
 	}
-	if err := round.prepare(tx); err != nil {
+	if err := w.round.prepare(tx); err != nil {
 		return err
 	}
 	return tx.Deferred(func(tx database.Tx) error {
-		if err := w.storeAll(tx, round); err != nil {
+		if err := w.storeAll(tx); err != nil {
 			return err
 		}
 		return feed.Append(tx, w.entries)
 	})
 }
 
-func (w *work) storeAll(tx database.Tx, round round) error {
-	entries, err := round.store(tx)
+func (w *work) storeAll(tx database.Tx) error {
+	entries, err := w.round.store(tx)
 	if err != nil {
 		return err
 	}
@@ -102,8 +103,8 @@ func (w *work) healthy() []operation.Command {
 	return healthy
 }
 
-func (w *work) decideAll(round round, state operation.LaneState) error {
-	known := max(state.Lamport, round.lastStamp())
+func (w *work) decideAll(state operation.LaneState) error {
+	known := max(state.Lamport, w.round.lastStamp())
 	for i := range w.commands {
 		known = max(known, w.commands[i].Lamport)
 	}
@@ -114,7 +115,7 @@ func (w *work) decideAll(round round, state operation.LaneState) error {
 	for i := range w.commands {
 		c := &w.commands[i]
 		outcome := operation.Outcome{OperationID: c.ID, Sequence: state.Sequence + int64(i) + 1, Lamport: w.clock.Tick(), StartedAt: w.startedAt, FinishedAt: now}
-		decided, err := w.decideOne(round, c, outcome.Lamport, now)
+		decided, err := w.decideOne(c, outcome.Lamport, now)
 		if err != nil {
 			return err
 		}
@@ -132,7 +133,7 @@ func (w *work) decideAll(round round, state operation.LaneState) error {
 	return nil
 }
 
-func (w *work) decideOne(round round, c *operation.Command, stamp lamport.Stamp, at time.Time) (d decision, err error) {
+func (w *work) decideOne(c *operation.Command, stamp lamport.Stamp, at time.Time) (d decision, err error) {
 	if w.failed[c.ID] != "" {
 		return decision{refusal: problem.New(problem.OperationFailed, "A fault kept the operation from being executed. Nothing was changed; an operator can replay it.")}, nil
 	}
@@ -141,7 +142,7 @@ func (w *work) decideOne(round round, c *operation.Command, stamp lamport.Stamp,
 			err = &commandError{c.ID, fmt.Sprintf("panic: %v\n%s", cause, debug.Stack())}
 		}
 	}()
-	return round.decide(c, stamp, at), nil
+	return w.round.decide(c, stamp, at), nil
 }
 
 func (w *work) tell(c *operation.Command, outcome *operation.Outcome, others []feed.Entry) {

@@ -15,25 +15,32 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/exchange"
 	"guichet/models/feed"
 	"guichet/models/lamport"
 	"guichet/models/operation"
+	"guichet/models/ticket"
+	"guichet/models/trips"
 )
 
 // Lanes names all lanes, of which the given number are the exchange's.
 func Lanes(exchangeLanes int) []string {
-	lanes := []string{bank.Lane}
+	lanes := []string{bank.Lane, trips.Lane, events.Lane}
 	for n := range exchangeLanes {
 		lanes = append(lanes, exchange.LaneName(n))
 	}
 	return lanes
 }
 
-func counterOf(lane string) counter {
+func (w *Workers) counterOf(lane string) counter {
 	switch family, _, _ := strings.Cut(lane, "-"); family {
 	case bank.Lane:
 		return bankCounter{}
+	case trips.Lane:
+		return &tripsCounter{tickets: w.Tickets}
+	case events.Lane:
+		return newEventsCounter(w)
 	case exchange.LaneFamily:
 		return newExchangeCounter(lane)
 	default:
@@ -49,6 +56,8 @@ type Workers struct {
 	Clock     *lamport.Clock
 	Publisher *feed.Publisher
 	Lanes     []string
+	// Tickets signs the codes of tickets.
+	Tickets *ticket.Signer
 	// ShutdownTimeout is how long the envelope in hand may take at an orderly stop.
 	ShutdownTimeout time.Duration
 	// OnLost is told when a lane was taken from this process while it held it. It must end the process.
@@ -73,7 +82,7 @@ func (w *Workers) Run(ctx context.Context) error {
 	name := newHolder()
 	var running sync.WaitGroup
 	for _, lane := range w.Lanes {
-		h := &holder{Workers: w, lane: lane, counter: counterOf(lane), name: name}
+		h := &holder{Workers: w, lane: lane, counter: w.counterOf(lane), name: name}
 		running.Go(func() { h.run(ctx) })
 	}
 	running.Go(func() { ListenWake(ctx, w.Redis, operation.WakeChannel, w.Wake) })

@@ -88,19 +88,19 @@ func (e OperationStatus) Valid() bool {
 
 // Defines values for OrderStatus.
 const (
-	Cancelled OrderStatus = "cancelled"
-	Filled    OrderStatus = "filled"
-	Open      OrderStatus = "open"
+	OrderStatusCancelled OrderStatus = "cancelled"
+	OrderStatusFilled    OrderStatus = "filled"
+	OrderStatusOpen      OrderStatus = "open"
 )
 
 // Valid indicates whether the value is a known member of the OrderStatus enum.
 func (e OrderStatus) Valid() bool {
 	switch e {
-	case Cancelled:
+	case OrderStatusCancelled:
 		return true
-	case Filled:
+	case OrderStatusFilled:
 		return true
-	case Open:
+	case OrderStatusOpen:
 		return true
 	default:
 		return false
@@ -125,12 +125,38 @@ func (e OrderType) Valid() bool {
 	}
 }
 
+// Defines values for PlaceInWaitingRoomState.
+const (
+	PlaceInWaitingRoomStateAdmitted PlaceInWaitingRoomState = "admitted"
+	PlaceInWaitingRoomStateOpen     PlaceInWaitingRoomState = "open"
+	PlaceInWaitingRoomStateOutside  PlaceInWaitingRoomState = "outside"
+	PlaceInWaitingRoomStateWaiting  PlaceInWaitingRoomState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the PlaceInWaitingRoomState enum.
+func (e PlaceInWaitingRoomState) Valid() bool {
+	switch e {
+	case PlaceInWaitingRoomStateAdmitted:
+		return true
+	case PlaceInWaitingRoomStateOpen:
+		return true
+	case PlaceInWaitingRoomStateOutside:
+		return true
+	case PlaceInWaitingRoomStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeAccountNumberTaken     ProblemCode = "account_number_taken"
 	ProblemCodeAlreadySignedIn        ProblemCode = "already_signed_in"
 	ProblemCodeBalanceLimit           ProblemCode = "balance_limit"
+	ProblemCodeDeparted               ProblemCode = "departed"
 	ProblemCodeDuplicateClientOrderId ProblemCode = "duplicate_client_order_id"
+	ProblemCodeEventStarted           ProblemCode = "event_started"
 	ProblemCodeFokNotFillable         ProblemCode = "fok_not_fillable"
 	ProblemCodeForbidden              ProblemCode = "forbidden"
 	ProblemCodeIdempotencyKeyReused   ProblemCode = "idempotency_key_reused"
@@ -139,10 +165,13 @@ const (
 	ProblemCodeInternal               ProblemCode = "internal"
 	ProblemCodeInvalid                ProblemCode = "invalid"
 	ProblemCodeInvalidLot             ProblemCode = "invalid_lot"
+	ProblemCodeInvalidQuantity        ProblemCode = "invalid_quantity"
 	ProblemCodeInvalidTick            ProblemCode = "invalid_tick"
 	ProblemCodeLaneFull               ProblemCode = "lane_full"
 	ProblemCodeMalformed              ProblemCode = "malformed"
 	ProblemCodeMethodNotAllowed       ProblemCode = "method_not_allowed"
+	ProblemCodeNoAdjacentSeats        ProblemCode = "no_adjacent_seats"
+	ProblemCodeNotEnoughStock         ProblemCode = "not_enough_stock"
 	ProblemCodeNotFound               ProblemCode = "not_found"
 	ProblemCodeNotReplayable          ProblemCode = "not_replayable"
 	ProblemCodeNotionalOverflow       ProblemCode = "notional_overflow"
@@ -150,21 +179,44 @@ const (
 	ProblemCodeOrderNotOpen           ProblemCode = "order_not_open"
 	ProblemCodePayloadTooLarge        ProblemCode = "payload_too_large"
 	ProblemCodePostOnlyWouldCross     ProblemCode = "post_only_would_cross"
+	ProblemCodePurchaseEnded          ProblemCode = "purchase_ended"
+	ProblemCodePurchaseExpired        ProblemCode = "purchase_expired"
+	ProblemCodePurchaseNotHeld        ProblemCode = "purchase_not_held"
+	ProblemCodeRefundClosed           ProblemCode = "refund_closed"
 	ProblemCodeRequestTimeout         ProblemCode = "request_timeout"
+	ProblemCodeReservationEnded       ProblemCode = "reservation_ended"
+	ProblemCodeReservationExpired     ProblemCode = "reservation_expired"
+	ProblemCodeReservationNotHeld     ProblemCode = "reservation_not_held"
 	ProblemCodeSameAccount            ProblemCode = "same_account"
+	ProblemCodeSeatLimit              ProblemCode = "seat_limit"
+	ProblemCodeSeatTaken              ProblemCode = "seat_taken"
+	ProblemCodeSoldOut                ProblemCode = "sold_out"
+	ProblemCodeStockInUse             ProblemCode = "stock_in_use"
 	ProblemCodeSymbolHalted           ProblemCode = "symbol_halted"
 	ProblemCodeSymbolTaken            ProblemCode = "symbol_taken"
+	ProblemCodeTicketRefunded         ProblemCode = "ticket_refunded"
+	ProblemCodeTicketUsed             ProblemCode = "ticket_used"
 	ProblemCodeTooManyAttempts        ProblemCode = "too_many_attempts"
 	ProblemCodeTooManyRequests        ProblemCode = "too_many_requests"
+	ProblemCodeTripClosed             ProblemCode = "trip_closed"
 	ProblemCodeUnauthorized           ProblemCode = "unauthorized"
 	ProblemCodeUnavailable            ProblemCode = "unavailable"
 	ProblemCodeUnknownAccount         ProblemCode = "unknown_account"
+	ProblemCodeUnknownClass           ProblemCode = "unknown_class"
+	ProblemCodeUnknownEvent           ProblemCode = "unknown_event"
 	ProblemCodeUnknownOrder           ProblemCode = "unknown_order"
+	ProblemCodeUnknownPurchase        ProblemCode = "unknown_purchase"
+	ProblemCodeUnknownReservation     ProblemCode = "unknown_reservation"
+	ProblemCodeUnknownSeat            ProblemCode = "unknown_seat"
+	ProblemCodeUnknownSection         ProblemCode = "unknown_section"
 	ProblemCodeUnknownSymbol          ProblemCode = "unknown_symbol"
+	ProblemCodeUnknownTicket          ProblemCode = "unknown_ticket"
 	ProblemCodeUnknownTopic           ProblemCode = "unknown_topic"
+	ProblemCodeUnknownTrip            ProblemCode = "unknown_trip"
 	ProblemCodeUnknownUsername        ProblemCode = "unknown_username"
 	ProblemCodeUnsupportedMediaType   ProblemCode = "unsupported_media_type"
 	ProblemCodeUsernameTaken          ProblemCode = "username_taken"
+	ProblemCodeWaitingRoom            ProblemCode = "waiting_room"
 	ProblemCodeWrongPassword          ProblemCode = "wrong_password"
 )
 
@@ -177,7 +229,11 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeBalanceLimit:
 		return true
+	case ProblemCodeDeparted:
+		return true
 	case ProblemCodeDuplicateClientOrderId:
+		return true
+	case ProblemCodeEventStarted:
 		return true
 	case ProblemCodeFokNotFillable:
 		return true
@@ -195,6 +251,8 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeInvalidLot:
 		return true
+	case ProblemCodeInvalidQuantity:
+		return true
 	case ProblemCodeInvalidTick:
 		return true
 	case ProblemCodeLaneFull:
@@ -202,6 +260,10 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeMalformed:
 		return true
 	case ProblemCodeMethodNotAllowed:
+		return true
+	case ProblemCodeNoAdjacentSeats:
+		return true
+	case ProblemCodeNotEnoughStock:
 		return true
 	case ProblemCodeNotFound:
 		return true
@@ -217,17 +279,45 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodePostOnlyWouldCross:
 		return true
+	case ProblemCodePurchaseEnded:
+		return true
+	case ProblemCodePurchaseExpired:
+		return true
+	case ProblemCodePurchaseNotHeld:
+		return true
+	case ProblemCodeRefundClosed:
+		return true
 	case ProblemCodeRequestTimeout:
 		return true
+	case ProblemCodeReservationEnded:
+		return true
+	case ProblemCodeReservationExpired:
+		return true
+	case ProblemCodeReservationNotHeld:
+		return true
 	case ProblemCodeSameAccount:
+		return true
+	case ProblemCodeSeatLimit:
+		return true
+	case ProblemCodeSeatTaken:
+		return true
+	case ProblemCodeSoldOut:
+		return true
+	case ProblemCodeStockInUse:
 		return true
 	case ProblemCodeSymbolHalted:
 		return true
 	case ProblemCodeSymbolTaken:
 		return true
+	case ProblemCodeTicketRefunded:
+		return true
+	case ProblemCodeTicketUsed:
+		return true
 	case ProblemCodeTooManyAttempts:
 		return true
 	case ProblemCodeTooManyRequests:
+		return true
+	case ProblemCodeTripClosed:
 		return true
 	case ProblemCodeUnauthorized:
 		return true
@@ -235,11 +325,27 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeUnknownAccount:
 		return true
+	case ProblemCodeUnknownClass:
+		return true
+	case ProblemCodeUnknownEvent:
+		return true
 	case ProblemCodeUnknownOrder:
+		return true
+	case ProblemCodeUnknownPurchase:
+		return true
+	case ProblemCodeUnknownReservation:
+		return true
+	case ProblemCodeUnknownSeat:
+		return true
+	case ProblemCodeUnknownSection:
 		return true
 	case ProblemCodeUnknownSymbol:
 		return true
+	case ProblemCodeUnknownTicket:
+		return true
 	case ProblemCodeUnknownTopic:
+		return true
+	case ProblemCodeUnknownTrip:
 		return true
 	case ProblemCodeUnknownUsername:
 		return true
@@ -247,7 +353,63 @@ func (e ProblemCode) Valid() bool {
 		return true
 	case ProblemCodeUsernameTaken:
 		return true
+	case ProblemCodeWaitingRoom:
+		return true
 	case ProblemCodeWrongPassword:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PurchaseStatus.
+const (
+	PurchaseStatusCancelled PurchaseStatus = "cancelled"
+	PurchaseStatusExpired   PurchaseStatus = "expired"
+	PurchaseStatusHeld      PurchaseStatus = "held"
+	PurchaseStatusPaid      PurchaseStatus = "paid"
+	PurchaseStatusRefunded  PurchaseStatus = "refunded"
+)
+
+// Valid indicates whether the value is a known member of the PurchaseStatus enum.
+func (e PurchaseStatus) Valid() bool {
+	switch e {
+	case PurchaseStatusCancelled:
+		return true
+	case PurchaseStatusExpired:
+		return true
+	case PurchaseStatusHeld:
+		return true
+	case PurchaseStatusPaid:
+		return true
+	case PurchaseStatusRefunded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReservationStatus.
+const (
+	ReservationStatusExpired  ReservationStatus = "expired"
+	ReservationStatusHeld     ReservationStatus = "held"
+	ReservationStatusPaid     ReservationStatus = "paid"
+	ReservationStatusRefunded ReservationStatus = "refunded"
+	ReservationStatusReleased ReservationStatus = "released"
+)
+
+// Valid indicates whether the value is a known member of the ReservationStatus enum.
+func (e ReservationStatus) Valid() bool {
+	switch e {
+	case ReservationStatusExpired:
+		return true
+	case ReservationStatusHeld:
+		return true
+	case ReservationStatusPaid:
+		return true
+	case ReservationStatusRefunded:
+		return true
+	case ReservationStatusReleased:
 		return true
 	default:
 		return false
@@ -290,6 +452,27 @@ func (e Side) Valid() bool {
 	}
 }
 
+// Defines values for TicketStatus.
+const (
+	TicketStatusRefunded TicketStatus = "refunded"
+	TicketStatusUsed     TicketStatus = "used"
+	TicketStatusValid    TicketStatus = "valid"
+)
+
+// Valid indicates whether the value is a known member of the TicketStatus enum.
+func (e TicketStatus) Valid() bool {
+	switch e {
+	case TicketStatusRefunded:
+		return true
+	case TicketStatusUsed:
+		return true
+	case TicketStatusValid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TimeInForce.
 const (
 	Fok TimeInForce = "fok"
@@ -305,6 +488,45 @@ func (e TimeInForce) Valid() bool {
 	case Gtc:
 		return true
 	case Ioc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TripChangeStatus.
+const (
+	TripChangeStatusClosed TripChangeStatus = "closed"
+	TripChangeStatusOpen   TripChangeStatus = "open"
+)
+
+// Valid indicates whether the value is a known member of the TripChangeStatus enum.
+func (e TripChangeStatus) Valid() bool {
+	switch e {
+	case TripChangeStatusClosed:
+		return true
+	case TripChangeStatusOpen:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TripStatus.
+const (
+	TripStatusClosed   TripStatus = "closed"
+	TripStatusDeparted TripStatus = "departed"
+	TripStatusOpen     TripStatus = "open"
+)
+
+// Valid indicates whether the value is a known member of the TripStatus enum.
+func (e TripStatus) Valid() bool {
+	switch e {
+	case TripStatusClosed:
+		return true
+	case TripStatusDeparted:
+		return true
+	case TripStatusOpen:
 		return true
 	default:
 		return false
@@ -467,6 +689,19 @@ type CashMovement struct {
 	Amount Amount `json:"amount"`
 }
 
+// CheckIn defines model for CheckIn.
+type CheckIn struct {
+	// Gate Where: printable, no spaces at its ends.
+	//
+	// Example: North 2
+	Gate *string `json:"gate,omitempty"`
+}
+
+// ClassName Printable, no spaces at its ends.
+//
+// Example: seat
+type ClassName = string
+
 // ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
 type ClientOrderId = string
 
@@ -485,7 +720,7 @@ type Entry struct {
 	// BalanceAfter Example: 450
 	BalanceAfter int64 `json:"balance_after"`
 
-	// Counterparty The other account's number; `cash` for deposits and withdrawals.
+	// Counterparty The other account's number; `cash` for deposits and withdrawals, `trips` and `events` for what they sell.
 	//
 	// Example: 2222222222
 	Counterparty string `json:"counterparty"`
@@ -495,7 +730,7 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind `deposit`, `withdrawal`, `transfer` or `trade`.
+	// Kind `deposit`, `withdrawal`, `transfer`, `trade`, `purchase` (of a trip or an event) or `refund`.
 	//
 	// Example: transfer
 	Kind string `json:"kind"`
@@ -510,7 +745,7 @@ type Entry struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	OperationId Id `json:"operation_id"`
 
-	// Reference Of a transfer, what its sender wrote; of a trade, its id.
+	// Reference Of a transfer, what its sender wrote; of a trade, its id; of a purchase or a refund, the id of the Purchase or the Reservation.
 	//
 	// Example: lunch
 	Reference *string `json:"reference"`
@@ -519,6 +754,45 @@ type Entry struct {
 // EntryList defines model for EntryList.
 type EntryList struct {
 	Items []Entry `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Event defines model for Event.
+type Event struct {
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// MaxPerUser Example: 8
+	MaxPerUser int `json:"max_per_user"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name     Title     `json:"name"`
+	Sections []Section `json:"sections"`
+
+	// StartsAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	StartsAt Time `json:"starts_at"`
+
+	// WaitingRoom Null for none.
+	WaitingRoom *WaitingRoom `json:"waiting_room"`
+}
+
+// EventChange defines model for EventChange.
+type EventChange struct {
+	// WaitingRoom Null for none.
+	WaitingRoom *WaitingRoom `json:"waiting_room"`
+}
+
+// EventList defines model for EventList.
+type EventList struct {
+	Items []Event `json:"items"`
 
 	// NextCursor Give it as `cursor` for the next page; null on the last.
 	NextCursor *NextCursor `json:"next_cursor"`
@@ -668,6 +942,28 @@ type Level struct {
 // Liquidity `maker`: the order rested. `taker`: it met one that did.
 type Liquidity string
 
+// NewEvent defines model for NewEvent.
+type NewEvent struct {
+	// MaxPerUser Seats that one user may have, held and paid together.
+	//
+	// Example: 8
+	MaxPerUser *int `json:"max_per_user,omitempty"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name Title `json:"name"`
+
+	// Sections Best first. At most 100,000 seats in all.
+	Sections []Section `json:"sections"`
+
+	// StartsAt In the future.
+	StartsAt Time `json:"starts_at"`
+
+	// WaitingRoom Null for none.
+	WaitingRoom *WaitingRoom `json:"waiting_room,omitempty"`
+}
+
 // NewIssue defines model for NewIssue.
 type NewIssue struct {
 	// Account Capital letters and digits.
@@ -708,6 +1004,39 @@ type NewOrder struct {
 
 	// Type `limit`, unless it is given.
 	Type *OrderType `json:"type,omitempty"`
+}
+
+// NewPurchase defines model for NewPurchase.
+type NewPurchase struct {
+	// Class Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Class ClassName `json:"class"`
+
+	// Confirm Pay in the same step.
+	Confirm *bool `json:"confirm,omitempty"`
+
+	// Quantity 1 to 100; others are rejected with `invalid_quantity`.
+	//
+	// Example: 2
+	Quantity int64 `json:"quantity"`
+
+	// Trip Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Trip Id `json:"trip"`
+}
+
+// NewReservation Either `seats`, or `quantity` with or without `section`.
+type NewReservation struct {
+	// Quantity Example: 3
+	Quantity *int        `json:"quantity,omitempty"`
+	Seats    *[]SeatName `json:"seats,omitempty"`
+
+	// Section Letters and digits.
+	//
+	// Example: A
+	Section *SectionName `json:"section,omitempty"`
 }
 
 // NewSession defines model for NewSession.
@@ -763,6 +1092,45 @@ type NewTransfer struct {
 	//
 	// Example: 1111111111
 	To AccountNumber `json:"to"`
+}
+
+// NewTrip defines model for NewTrip.
+type NewTrip struct {
+	Classes []NewTripClass `json:"classes"`
+
+	// DepartsAt In the future.
+	DepartsAt Time `json:"departs_at"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name Title `json:"name"`
+
+	// RefundBps The share of what was paid that a refund pays back, in basis points.
+	//
+	// Example: 10000
+	RefundBps *RefundBps `json:"refund_bps,omitempty"`
+
+	// RefundMinutes How long before departure refunds end; 0 is at departure.
+	//
+	// Example: 0
+	RefundMinutes *RefundMinutes `json:"refund_minutes,omitempty"`
+}
+
+// NewTripClass defines model for NewTripClass.
+type NewTripClass struct {
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Name ClassName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price TicketPrice `json:"price"`
+
+	// Stock Example: 400
+	Stock Stock `json:"stock"`
 }
 
 // NewUser defines model for NewUser.
@@ -823,7 +1191,7 @@ type Operation struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation` or `share_issue`.
+	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation`, `share_issue`, `purchase`, `purchase_confirmation`, `purchase_cancellation`, `purchase_expiry` (the house's own, which admins see), `reservation_payment` or `reservation_refund`.
 	//
 	// Example: transfer
 	Kind string `json:"kind"`
@@ -842,7 +1210,7 @@ type Operation struct {
 
 	// Result The resource that it made or changed. Bank operations: `{account, entry}`, the caller's account after it and the entry on its statement. `order` and
 	// `order_cancellation`: the Order after it. `order_mass_cancellation`: `{symbol, cancelled_orders}`, how many were cancelled. `share_issue`: `{account, holding}`, the
-	// account's number and the Holding after it.
+	// account's number and the Holding after it. `purchase` and what is done to one: the Purchase after it; `purchase_expiry`: `{expired}`, the ids of the purchases that have. `reservation_payment` and `reservation_refund`: the Reservation after it.
 	Result    *map[string]interface{} `json:"result"`
 	StartedAt *time.Time              `json:"started_at"`
 
@@ -946,6 +1314,24 @@ type OrderStatus string
 // OrderType defines model for OrderType.
 type OrderType string
 
+// PlaceInWaitingRoom defines model for PlaceInWaitingRoom.
+type PlaceInWaitingRoom struct {
+	// AdmittedUntil Null unless admitted.
+	AdmittedUntil *time.Time `json:"admitted_until"`
+
+	// ExpectedWaitSeconds Null unless waiting.
+	ExpectedWaitSeconds *int64 `json:"expected_wait_seconds"`
+
+	// Place How many are ahead; null unless waiting.
+	Place *int64 `json:"place"`
+
+	// State `open`: nobody has to wait. `outside`: the caller has not tried to reserve. `waiting`: in line. `admitted`: may reserve now.
+	State PlaceInWaitingRoomState `json:"state"`
+}
+
+// PlaceInWaitingRoomState `open`: nobody has to wait. `outside`: the caller has not tried to reserve. `waiting`: in line. `admitted`: may reserve now.
+type PlaceInWaitingRoomState string
+
 // Price Minor units a share; a multiple of the symbol's tick.
 //
 // Example: 32
@@ -984,13 +1370,188 @@ type Problem struct {
 // ProblemCode Stable; for programs to tell problems apart.
 type ProblemCode string
 
+// Purchase defines model for Purchase.
+type Purchase struct {
+	// Class Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Class ClassName `json:"class"`
+
+	// CreatedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	CreatedAt Time `json:"created_at"`
+
+	// ExpiresAt Until when it is held; null once it is not.
+	ExpiresAt *time.Time `json:"expires_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// Price Of one ticket
+	Price TicketPrice `json:"price"`
+
+	// Quantity Example: 2
+	Quantity int64 `json:"quantity"`
+
+	// Refunded What was paid back.
+	//
+	// Example: 0
+	Refunded int64          `json:"refunded"`
+	Status   PurchaseStatus `json:"status"`
+
+	// Tickets The tickets' codes, once it is paid.
+	Tickets []TicketCode `json:"tickets"`
+
+	// Total `quantity` × `price`.
+	//
+	// Example: 3800
+	Total int64 `json:"total"`
+
+	// Trip Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Trip Id `json:"trip"`
+}
+
+// PurchaseList defines model for PurchaseList.
+type PurchaseList struct {
+	Items []Purchase `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// PurchaseStatus defines model for PurchaseStatus.
+type PurchaseStatus string
+
 // Quantity Shares; a multiple of the symbol's lot.
 //
 // Example: 50
 type Quantity = int64
 
+// RefundBps The share of what was paid that a refund pays back, in basis points.
+//
+// Example: 10000
+type RefundBps = int
+
+// RefundMinutes How long before departure refunds end; 0 is at departure.
+//
+// Example: 0
+type RefundMinutes = int
+
+// Reservation defines model for Reservation.
+type Reservation struct {
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event Id `json:"event"`
+
+	// ExpiresAt Until when it is held; null once it is not.
+	ExpiresAt *time.Time `json:"expires_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// ReservedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	ReservedAt Time              `json:"reserved_at"`
+	Seats      []SeatName        `json:"seats"`
+	Status     ReservationStatus `json:"status"`
+
+	// Tickets The tickets' codes, in the order of the seats, once it is paid.
+	Tickets []TicketCode `json:"tickets"`
+
+	// Total The seats' prices together.
+	//
+	// Example: 9000
+	Total int64 `json:"total"`
+}
+
+// ReservationList defines model for ReservationList.
+type ReservationList struct {
+	Items []Reservation `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// ReservationStatus defines model for ReservationStatus.
+type ReservationStatus string
+
 // Role defines model for Role.
 type Role string
+
+// SeatMap defines model for SeatMap.
+type SeatMap struct {
+	// Epoch Versions are of one epoch. A new one begins should the seats have had to be restored.
+	//
+	// Example: 6b1f0c
+	Epoch string `json:"epoch"`
+
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event    Id `json:"event"`
+	Sections []struct {
+		// Available How many seats are free.
+		//
+		// Example: 98
+		Available int `json:"available"`
+
+		// Name Letters and digits.
+		//
+		// Example: A
+		Name SectionName `json:"name"`
+
+		// Price Minor units for one ticket.
+		//
+		// Example: 1900
+		Price TicketPrice `json:"price"`
+
+		// Rows A text a row, a character a seat: `.` free, `h` held, `s` sold.
+		Rows []string `json:"rows"`
+	} `json:"sections"`
+
+	// Version Grows with every change.
+	//
+	// Example: 7
+	Version int64 `json:"version"`
+}
+
+// SeatName Section, row and seat: `A-1-7`.
+//
+// Example: A-1-7
+type SeatName = string
+
+// Section defines model for Section.
+type Section struct {
+	// Name Letters and digits.
+	//
+	// Example: A
+	Name SectionName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price TicketPrice `json:"price"`
+
+	// Rows Example: 5
+	Rows int `json:"rows"`
+
+	// SeatsPerRow Example: 20
+	SeatsPerRow int `json:"seats_per_row"`
+}
+
+// SectionName Letters and digits.
+//
+// Example: A
+type SectionName = string
 
 // Session defines model for Session.
 type Session struct {
@@ -1012,6 +1573,9 @@ type Side string
 //
 // Example: 8
 type Stamp = int64
+
+// Stock Example: 400
+type Stock = int64
 
 // Symbol defines model for Symbol.
 type Symbol struct {
@@ -1065,6 +1629,55 @@ type SymbolList struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
+// Ticket defines model for Ticket.
+type Ticket struct {
+	// Code Unguessable and signed.
+	//
+	// Example: 01K5PW8S40E0080007SGS9V4KHB00000G0R40M30E209
+	Code TicketCode `json:"code"`
+
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event Id `json:"event"`
+
+	// Reservation Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Reservation Id `json:"reservation"`
+
+	// Seat Section, row and seat: `A-1-7`.
+	//
+	// Example: A-1-7
+	Seat   SeatName     `json:"seat"`
+	Status TicketStatus `json:"status"`
+	UsedAt *time.Time   `json:"used_at"`
+
+	// UsedWhere What the check-in called `gate`.
+	UsedWhere *string `json:"used_where"`
+}
+
+// TicketCode Unguessable and signed.
+//
+// Example: 01K5PW8S40E0080007SGS9V4KHB00000G0R40M30E209
+type TicketCode = string
+
+// TicketList defines model for TicketList.
+type TicketList struct {
+	Items []Ticket `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// TicketPrice Minor units for one ticket.
+//
+// Example: 1900
+type TicketPrice = int64
+
+// TicketStatus defines model for TicketStatus.
+type TicketStatus string
+
 // Time RFC 3339, UTC.
 //
 // Example: 2026-11-21T10:00:00.000001Z
@@ -1072,6 +1685,11 @@ type Time = time.Time
 
 // TimeInForce `gtc`: good till cancelled. `ioc`: immediate or cancel. `fok`: fill or kill.
 type TimeInForce string
+
+// Title Printable, no spaces at its ends.
+//
+// Example: Night train to the Alps
+type Title = string
 
 // Trade defines model for Trade.
 type Trade struct {
@@ -1112,6 +1730,109 @@ type TradeList struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
+// Trip defines model for Trip.
+type Trip struct {
+	Classes []TripClass `json:"classes"`
+
+	// DepartsAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	DepartsAt Time `json:"departs_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name Title `json:"name"`
+
+	// RefundBps The share of what was paid that a refund pays back, in basis points.
+	//
+	// Example: 10000
+	RefundBps RefundBps `json:"refund_bps"`
+
+	// RefundMinutes How long before departure refunds end; 0 is at departure.
+	//
+	// Example: 0
+	RefundMinutes RefundMinutes `json:"refund_minutes"`
+
+	// Status `closed`: an admin has closed it. `departed`: its time has come.
+	Status TripStatus `json:"status"`
+}
+
+// TripChange What is left out stays as it is.
+type TripChange struct {
+	// Classes A new class needs price and stock. A trip has at most 20 in all.
+	Classes *[]TripClassChange `json:"classes,omitempty"`
+
+	// DepartsAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	DepartsAt *Time `json:"departs_at,omitempty"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: Night train to the Alps
+	Name          *Title            `json:"name,omitempty"`
+	RefundBps     *int              `json:"refund_bps,omitempty"`
+	RefundMinutes *int              `json:"refund_minutes,omitempty"`
+	Status        *TripChangeStatus `json:"status,omitempty"`
+}
+
+// TripChangeStatus defines model for TripChange.Status.
+type TripChangeStatus string
+
+// TripClass defines model for TripClass.
+type TripClass struct {
+	// Available `stock` less what is sold or held.
+	//
+	// Example: 398
+	Available int64 `json:"available"`
+
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Name ClassName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price TicketPrice `json:"price"`
+
+	// Stock Tickets in all.
+	Stock Stock `json:"stock"`
+}
+
+// TripClassChange defines model for TripClassChange.
+type TripClassChange struct {
+	// Name Printable, no spaces at its ends.
+	//
+	// Example: seat
+	Name ClassName `json:"name"`
+
+	// Price Minor units for one ticket.
+	//
+	// Example: 1900
+	Price *TicketPrice `json:"price,omitempty"`
+
+	// Stock Example: 400
+	Stock *Stock `json:"stock,omitempty"`
+}
+
+// TripList defines model for TripList.
+type TripList struct {
+	Items []Trip `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// TripStatus `closed`: an admin has closed it. `departed`: its time has come.
+type TripStatus string
+
 // User defines model for User.
 type User struct {
 	// AccountNumber Capital letters and digits.
@@ -1134,8 +1855,26 @@ type User struct {
 	Username string `json:"username"`
 }
 
+// WaitingRoom Null for none.
+type WaitingRoom struct {
+	// Rate How many are let in a second.
+	//
+	// Example: 50
+	Rate int `json:"rate"`
+
+	// WindowSeconds How long each may take to reserve.
+	//
+	// Example: 120
+	WindowSeconds int `json:"window_seconds"`
+}
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// EventId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type EventId = Id
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
@@ -1163,6 +1902,21 @@ type OrderId = Id
 
 // Prefer Example: wait=5
 type Prefer = string
+
+// PurchaseId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type PurchaseId = Id
+
+// ReservationId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type ReservationId = Id
+
+// TripId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type TripId = Id
 
 // Conflict RFC 9457.
 type Conflict = Problem
@@ -1274,6 +2028,63 @@ type CreateWithdrawalParams struct {
 
 // GetAuditParams defines parameters for GetAudit.
 type GetAuditParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreateEventParams defines parameters for CreateEvent.
+type CreateEventParams struct {
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetEventParams defines parameters for GetEvent.
+type GetEventParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// UpdateEventParams defines parameters for UpdateEvent.
+type UpdateEventParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreateReservationParams defines parameters for CreateReservation.
+type CreateReservationParams struct {
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetSeatsParams defines parameters for GetSeats.
+type GetSeatsParams struct {
+	// IfNoneMatch The ETag of the map that the client has.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetPlaceInWaitingRoomParams defines parameters for GetPlaceInWaitingRoom.
+type GetPlaceInWaitingRoomParams struct {
 	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
 }
@@ -1467,6 +2278,119 @@ type GetOrderParams struct {
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
 }
 
+// ListPurchasesParams defines parameters for ListPurchases.
+type ListPurchasesParams struct {
+	// Trip Only those of this trip.
+	Trip *Id `form:"trip,omitempty" json:"trip,omitempty"`
+
+	// Status Only those in this state.
+	Status *PurchaseStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreatePurchaseParams defines parameters for CreatePurchase.
+type CreatePurchaseParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// DeletePurchaseParams defines parameters for DeletePurchase.
+type DeletePurchaseParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetPurchaseParams defines parameters for GetPurchase.
+type GetPurchaseParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ConfirmPurchaseParams defines parameters for ConfirmPurchase.
+type ConfirmPurchaseParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListReservationsParams defines parameters for ListReservations.
+type ListReservationsParams struct {
+	// Event Only those of this event.
+	Event *Id `form:"event,omitempty" json:"event,omitempty"`
+
+	// Status Only those in this state.
+	Status *ReservationStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// DeleteReservationParams defines parameters for DeleteReservation.
+type DeleteReservationParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// DeleteReservation200JSONResponseBody defines parameters for DeleteReservation.
+type DeleteReservation200JSONResponseBody struct {
+	union json.RawMessage
+}
+
+// GetReservationParams defines parameters for GetReservation.
+type GetReservationParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// PayReservationParams defines parameters for PayReservation.
+type PayReservationParams struct {
+	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
 // CreateSessionParams defines parameters for CreateSession.
 type CreateSessionParams struct {
 	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
@@ -1569,6 +2493,33 @@ type ListTradesParams struct {
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
 }
 
+// ListTicketsParams defines parameters for ListTickets.
+type ListTicketsParams struct {
+	// Event Only those of this event.
+	Event *Id `form:"event,omitempty" json:"event,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetTicketPictureParams defines parameters for GetTicketPicture.
+type GetTicketPictureParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CheckInTicketParams defines parameters for CheckInTicket.
+type CheckInTicketParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
 // CreateTransferParams defines parameters for CreateTransfer.
 type CreateTransferParams struct {
 	// Prefer `wait=N` (RFC 7240, N up to 30 s) holds the answer until the operation has ended.
@@ -1577,6 +2528,42 @@ type CreateTransferParams struct {
 	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// ListTripsParams defines parameters for ListTrips.
+type ListTripsParams struct {
+	// Status Only trips in this state.
+	Status *TripStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// CreateTripParams defines parameters for CreateTrip.
+type CreateTripParams struct {
+	// IdempotencyKey Makes the request safe to repeat. The same key with another body is refused (422 `idempotency_key_reused`). Kept for at least 24 hours.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// GetTripParams defines parameters for GetTrip.
+type GetTripParams struct {
+	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
+	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
+}
+
+// UpdateTripParams defines parameters for UpdateTrip.
+type UpdateTripParams struct {
 	// LamportTime The client's Lamport clock. The server sets its own to max(own, received) + 1.
 	LamportTime *LamportTime `json:"Lamport-Time,omitempty"`
 }
@@ -1602,11 +2589,23 @@ type CreateDepositJSONRequestBody = CashMovement
 // CreateWithdrawalJSONRequestBody defines body for CreateWithdrawal for application/json ContentType.
 type CreateWithdrawalJSONRequestBody = CashMovement
 
+// CreateEventJSONRequestBody defines body for CreateEvent for application/json ContentType.
+type CreateEventJSONRequestBody = NewEvent
+
+// UpdateEventJSONRequestBody defines body for UpdateEvent for application/json ContentType.
+type UpdateEventJSONRequestBody = EventChange
+
+// CreateReservationJSONRequestBody defines body for CreateReservation for application/json ContentType.
+type CreateReservationJSONRequestBody = NewReservation
+
 // UpdateLaneJSONRequestBody defines body for UpdateLane for application/json ContentType.
 type UpdateLaneJSONRequestBody = LanePatch
 
 // CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
 type CreateOrderJSONRequestBody = NewOrder
+
+// CreatePurchaseJSONRequestBody defines body for CreatePurchase for application/json ContentType.
+type CreatePurchaseJSONRequestBody = NewPurchase
 
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = NewSession
@@ -1620,11 +2619,82 @@ type UpdateSymbolJSONRequestBody = SymbolChange
 // CreateIssueJSONRequestBody defines body for CreateIssue for application/json ContentType.
 type CreateIssueJSONRequestBody = NewIssue
 
+// CheckInTicketJSONRequestBody defines body for CheckInTicket for application/json ContentType.
+type CheckInTicketJSONRequestBody = CheckIn
+
 // CreateTransferJSONRequestBody defines body for CreateTransfer for application/json ContentType.
 type CreateTransferJSONRequestBody = NewTransfer
 
+// CreateTripJSONRequestBody defines body for CreateTrip for application/json ContentType.
+type CreateTripJSONRequestBody = NewTrip
+
+// UpdateTripJSONRequestBody defines body for UpdateTrip for application/json ContentType.
+type UpdateTripJSONRequestBody = TripChange
+
 // CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
 type CreateUserJSONRequestBody = NewUser
+
+// AsReservation returns the union data inside the DeleteReservation200JSONResponseBody as a Reservation
+func (t DeleteReservation200JSONResponseBody) AsReservation() (Reservation, error) {
+	var body Reservation
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromReservation overwrites any union data inside the DeleteReservation200JSONResponseBody as the provided Reservation
+func (t *DeleteReservation200JSONResponseBody) FromReservation(v Reservation) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeReservation performs a merge with any union data inside the DeleteReservation200JSONResponseBody, using the provided Reservation
+func (t *DeleteReservation200JSONResponseBody) MergeReservation(v Reservation) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsOperation returns the union data inside the DeleteReservation200JSONResponseBody as a Operation
+func (t DeleteReservation200JSONResponseBody) AsOperation() (Operation, error) {
+	var body Operation
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromOperation overwrites any union data inside the DeleteReservation200JSONResponseBody as the provided Operation
+func (t *DeleteReservation200JSONResponseBody) FromOperation(v Operation) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeOperation performs a merge with any union data inside the DeleteReservation200JSONResponseBody, using the provided Operation
+func (t *DeleteReservation200JSONResponseBody) MergeOperation(v Operation) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t DeleteReservation200JSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *DeleteReservation200JSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -1766,6 +2836,93 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/audit (the `GetAudit` operationId).
 	GetAudit(ctx context.Context, params *GetAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEvents Events, by when they start
+	//
+	// Corresponds with GET /v1/events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateEventWithBody Announce an event
+	//
+	// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+	// comes while more than its rate want to reserve is let in in the order of arrival.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+	CreateEventWithBody(ctx context.Context, params *CreateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateEvent Announce an event
+	//
+	// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+	// comes while more than its rate want to reserve is let in in the order of arrival.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+	CreateEvent(ctx context.Context, params *CreateEventParams, body CreateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEvent One event
+	//
+	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
+	GetEvent(ctx context.Context, id EventId, params *GetEventParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateEventWithBody Open or close the waiting room
+	//
+	// Admins only. Everything else about an event stays as it was announced.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+	UpdateEventWithBody(ctx context.Context, id EventId, params *UpdateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateEvent Open or close the waiting room
+	//
+	// Admins only. Everything else about an event stays as it was announced.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+	UpdateEvent(ctx context.Context, id EventId, params *UpdateEventParams, body UpdateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReservationWithBody Reserve seats
+	//
+	// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+	//
+	// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+	// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+	CreateReservationWithBody(ctx context.Context, id EventId, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateReservation Reserve seats
+	//
+	// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+	//
+	// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+	// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+	CreateReservation(ctx context.Context, id EventId, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSeats The seat map
+	//
+	// The whole hall, one character a seat. To follow it, read the topic `event:ID` from before you ask for the map, and apply each `seat.changed` with the same `epoch` whose `version` is greater than the one here; on another `epoch`, ask again.
+	// `ETag` changes with every seat: send it as `If-None-Match` to be told 304 while nothing has.
+	//
+	// Corresponds with GET /v1/events/{id}/seats (the `GetSeats` operationId).
+	GetSeats(ctx context.Context, id EventId, params *GetSeatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPlaceInWaitingRoom The caller's place in the waiting room
+	//
+	// Whoever tries to reserve while more want to than the event lets in is given a place (429 `waiting_room`); here it is. Nothing has to be done to keep it. Once let in, reserve before `admitted_until`; who does not has to line up again.
+	//
+	// Corresponds with GET /v1/events/{id}/waiting-room (the `GetPlaceInWaitingRoom` operationId).
+	GetPlaceInWaitingRoom(ctx context.Context, id EventId, params *GetPlaceInWaitingRoomParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetFeed Follow entries as server-sent events
 	//
 	// Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
@@ -1776,9 +2933,11 @@ type ClientInterface interface {
 	// Topics:
 	// - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
 	//   `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
-	//   lives are given as notices at the next sign-in.
+	//   lives are given as notices at the next sign-in. `purchase.expired`, a Purchase; `reservation.expired`, a Reservation. While an operation waits for long,
+	//   `operation.queued` with its Operation tells its place in line; it has no `id`, and is not told again.
 	// - `trades:SYMBOL`: `trade`, a Trade.
 	// - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+	// - `event:ID`: `seat.changed`, `{event, epoch, version, seats}`, where `seats` are `{seat, status}` as they are now, `status` one of `free`, `held` and `sold`.
 	// - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 	//
 	// Corresponds with GET /v1/feed (the `GetFeed` operationId).
@@ -1925,6 +3084,86 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/orders/{id} (the `GetOrder` operationId).
 	GetOrder(ctx context.Context, id OrderId, params *GetOrderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListPurchases The caller's purchases, newest first
+	//
+	// Those that were executed; one that still waits in line, or was rejected, is an operation and no purchase yet.
+	//
+	// Corresponds with GET /v1/purchases (the `ListPurchases` operationId).
+	ListPurchases(ctx context.Context, params *ListPurchasesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePurchaseWithBody Ask for tickets
+	//
+	// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+	// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+	// and with `confirm` `insufficient_funds`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+	CreatePurchaseWithBody(ctx context.Context, params *CreatePurchaseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreatePurchase Ask for tickets
+	//
+	// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+	// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+	// and with `confirm` `insufficient_funds`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+	CreatePurchase(ctx context.Context, params *CreatePurchaseParams, body CreatePurchaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeletePurchase Cancel or refund
+	//
+	// Waits in line. One that is held is cancelled, and its tickets are free again. One that is paid is refunded by the trip's rule, and its tickets are void. What is held can be let go
+	// even after departure. Rejected: `purchase_ended` (it is cancelled, expired or refunded, or its time is over), `departed`, `refund_closed` (the trip's rule gives nothing back any more),
+	// `balance_limit`.
+	//
+	// Corresponds with DELETE /v1/purchases/{id} (the `DeletePurchase` operationId).
+	DeletePurchase(ctx context.Context, id PurchaseId, params *DeletePurchaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPurchase One purchase
+	//
+	// Corresponds with GET /v1/purchases/{id} (the `GetPurchase` operationId).
+	GetPurchase(ctx context.Context, id PurchaseId, params *GetPurchaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfirmPurchase Pay and get the tickets
+	//
+	// Waits in line. The caller's account is debited and the tickets are issued in one commit. Rejected: `purchase_expired`, `purchase_not_held` (it is paid, cancelled or refunded), `departed`, `insufficient_funds` (then it stays held until it expires).
+	//
+	// Corresponds with POST /v1/purchases/{id}/confirmation (the `ConfirmPurchase` operationId).
+	ConfirmPurchase(ctx context.Context, id PurchaseId, params *ConfirmPurchaseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReservations The caller's reservations, newest first
+	//
+	// A reservation appears here within a second of being made; `GET /v1/reservations/{id}` shows it at once.
+	//
+	// Corresponds with GET /v1/reservations (the `ListReservations` operationId).
+	ListReservations(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteReservation Release or refund
+	//
+	// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+	//
+	// Corresponds with DELETE /v1/reservations/{id} (the `DeleteReservation` operationId).
+	DeleteReservation(ctx context.Context, id ReservationId, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetReservation One reservation
+	//
+	// Corresponds with GET /v1/reservations/{id} (the `GetReservation` operationId).
+	GetReservation(ctx context.Context, id ReservationId, params *GetReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PayReservation Pay
+	//
+	// Waits in line. The caller's account is debited and the seats are sold in one commit; the result is the Reservation with its tickets. Rejected: `reservation_expired`, `reservation_not_held` (it is paid, released or refunded), `event_started`, `insufficient_funds`; a refused payment frees the seats at once.
+	//
+	// Corresponds with POST /v1/reservations/{id}/payment (the `PayReservation` operationId).
+	PayReservation(ctx context.Context, id ReservationId, params *PayReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateSessionWithBody Sign in
 	//
 	// A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -2042,6 +3281,36 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/symbols/{symbol}/trades (the `ListTrades` operationId).
 	ListTrades(ctx context.Context, symbol SymbolCode, params *ListTradesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListTickets The caller's tickets, newest first
+	//
+	// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
+	ListTickets(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTicketPicture A ticket's code as a QR picture
+	//
+	// Of a ticket of the caller's: an event's, or a trip's. The picture shows the code, and nothing else.
+	//
+	// Corresponds with GET /v1/tickets/{code}.png (the `GetTicketPicture` operationId).
+	GetTicketPicture(ctx context.Context, code TicketCode, params *GetTicketPictureParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckInTicketWithBody Let somebody in
+	//
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+	CheckInTicketWithBody(ctx context.Context, code TicketCode, params *CheckInTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckInTicket Let somebody in
+	//
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+	CheckInTicket(ctx context.Context, code TicketCode, params *CheckInTicketParams, body CheckInTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateTransferWithBody Move money to another account
 	//
 	// `from` is the caller's own account (404 `unknown_account` otherwise). Rejected, in this order, with `unknown_account` (no account has the
@@ -2061,6 +3330,58 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/transfers (the `CreateTransfer` operationId).
 	CreateTransfer(ctx context.Context, params *CreateTransferParams, body CreateTransferJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTrips Trips, by departure
+	//
+	// Readable while the lane is paused: what it shows is as of the last purchase that was executed.
+	//
+	// Corresponds with GET /v1/trips (the `ListTrips` operationId).
+	ListTrips(ctx context.Context, params *ListTripsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTripWithBody Offer a trip
+	//
+	// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+	// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+	CreateTripWithBody(ctx context.Context, params *CreateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTrip Offer a trip
+	//
+	// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+	// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+	CreateTrip(ctx context.Context, params *CreateTripParams, body CreateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTrip One trip
+	//
+	// Corresponds with GET /v1/trips/{id} (the `GetTrip` operationId).
+	GetTrip(ctx context.Context, id TripId, params *GetTripParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTripWithBody Change a trip
+	//
+	// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+	// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+	UpdateTripWithBody(ctx context.Context, id TripId, params *UpdateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTrip Change a trip
+	//
+	// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+	// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+	UpdateTrip(ctx context.Context, id TripId, params *UpdateTripParams, body UpdateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUserWithBody Register
 	//
@@ -2244,6 +3565,193 @@ func (c *Client) GetAudit(ctx context.Context, params *GetAuditParams, reqEditor
 	return c.Client.Do(req)
 }
 
+// ListEvents Events, by when they start
+//
+// Corresponds with GET /v1/events (the `ListEvents` operationId).
+func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateEventWithBody Announce an event
+//
+// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+// comes while more than its rate want to reserve is let in in the order of arrival.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+func (c *Client) CreateEventWithBody(ctx context.Context, params *CreateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateEventRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateEvent Announce an event
+//
+// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+// comes while more than its rate want to reserve is let in in the order of arrival.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+func (c *Client) CreateEvent(ctx context.Context, params *CreateEventParams, body CreateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateEventRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEvent One event
+//
+// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
+func (c *Client) GetEvent(ctx context.Context, id EventId, params *GetEventParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEventRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateEventWithBody Open or close the waiting room
+//
+// Admins only. Everything else about an event stays as it was announced.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+func (c *Client) UpdateEventWithBody(ctx context.Context, id EventId, params *UpdateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateEventRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateEvent Open or close the waiting room
+//
+// Admins only. Everything else about an event stays as it was announced.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+func (c *Client) UpdateEvent(ctx context.Context, id EventId, params *UpdateEventParams, body UpdateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateEventRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReservationWithBody Reserve seats
+//
+// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+//
+// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+func (c *Client) CreateReservationWithBody(ctx context.Context, id EventId, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReservationRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateReservation Reserve seats
+//
+// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+//
+// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+func (c *Client) CreateReservation(ctx context.Context, id EventId, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateReservationRequest(c.Server, id, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSeats The seat map
+//
+// The whole hall, one character a seat. To follow it, read the topic `event:ID` from before you ask for the map, and apply each `seat.changed` with the same `epoch` whose `version` is greater than the one here; on another `epoch`, ask again.
+// `ETag` changes with every seat: send it as `If-None-Match` to be told 304 while nothing has.
+//
+// Corresponds with GET /v1/events/{id}/seats (the `GetSeats` operationId).
+func (c *Client) GetSeats(ctx context.Context, id EventId, params *GetSeatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSeatsRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPlaceInWaitingRoom The caller's place in the waiting room
+//
+// Whoever tries to reserve while more want to than the event lets in is given a place (429 `waiting_room`); here it is. Nothing has to be done to keep it. Once let in, reserve before `admitted_until`; who does not has to line up again.
+//
+// Corresponds with GET /v1/events/{id}/waiting-room (the `GetPlaceInWaitingRoom` operationId).
+func (c *Client) GetPlaceInWaitingRoom(ctx context.Context, id EventId, params *GetPlaceInWaitingRoomParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPlaceInWaitingRoomRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetFeed Follow entries as server-sent events
 //
 // Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
@@ -2254,9 +3762,11 @@ func (c *Client) GetAudit(ctx context.Context, params *GetAuditParams, reqEditor
 // Topics:
 //   - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
 //     `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
-//     lives are given as notices at the next sign-in.
+//     lives are given as notices at the next sign-in. `purchase.expired`, a Purchase; `reservation.expired`, a Reservation. While an operation waits for long,
+//     `operation.queued` with its Operation tells its place in line; it has no `id`, and is not told again.
 //   - `trades:SYMBOL`: `trade`, a Trade.
 //   - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+//   - `event:ID`: `seat.changed`, `{event, epoch, version, seats}`, where `seats` are `{seat, status}` as they are now, `status` one of `free`, `held` and `sold`.
 //   - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 //
 // Corresponds with GET /v1/feed (the `GetFeed` operationId).
@@ -2573,6 +4083,186 @@ func (c *Client) GetOrder(ctx context.Context, id OrderId, params *GetOrderParam
 	return c.Client.Do(req)
 }
 
+// ListPurchases The caller's purchases, newest first
+//
+// Those that were executed; one that still waits in line, or was rejected, is an operation and no purchase yet.
+//
+// Corresponds with GET /v1/purchases (the `ListPurchases` operationId).
+func (c *Client) ListPurchases(ctx context.Context, params *ListPurchasesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListPurchasesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePurchaseWithBody Ask for tickets
+//
+// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+// and with `confirm` `insufficient_funds`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+func (c *Client) CreatePurchaseWithBody(ctx context.Context, params *CreatePurchaseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePurchaseRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreatePurchase Ask for tickets
+//
+// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+// and with `confirm` `insufficient_funds`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+func (c *Client) CreatePurchase(ctx context.Context, params *CreatePurchaseParams, body CreatePurchaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreatePurchaseRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeletePurchase Cancel or refund
+//
+// Waits in line. One that is held is cancelled, and its tickets are free again. One that is paid is refunded by the trip's rule, and its tickets are void. What is held can be let go
+// even after departure. Rejected: `purchase_ended` (it is cancelled, expired or refunded, or its time is over), `departed`, `refund_closed` (the trip's rule gives nothing back any more),
+// `balance_limit`.
+//
+// Corresponds with DELETE /v1/purchases/{id} (the `DeletePurchase` operationId).
+func (c *Client) DeletePurchase(ctx context.Context, id PurchaseId, params *DeletePurchaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePurchaseRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPurchase One purchase
+//
+// Corresponds with GET /v1/purchases/{id} (the `GetPurchase` operationId).
+func (c *Client) GetPurchase(ctx context.Context, id PurchaseId, params *GetPurchaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPurchaseRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfirmPurchase Pay and get the tickets
+//
+// Waits in line. The caller's account is debited and the tickets are issued in one commit. Rejected: `purchase_expired`, `purchase_not_held` (it is paid, cancelled or refunded), `departed`, `insufficient_funds` (then it stays held until it expires).
+//
+// Corresponds with POST /v1/purchases/{id}/confirmation (the `ConfirmPurchase` operationId).
+func (c *Client) ConfirmPurchase(ctx context.Context, id PurchaseId, params *ConfirmPurchaseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmPurchaseRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListReservations The caller's reservations, newest first
+//
+// A reservation appears here within a second of being made; `GET /v1/reservations/{id}` shows it at once.
+//
+// Corresponds with GET /v1/reservations (the `ListReservations` operationId).
+func (c *Client) ListReservations(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReservationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteReservation Release or refund
+//
+// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+//
+// Corresponds with DELETE /v1/reservations/{id} (the `DeleteReservation` operationId).
+func (c *Client) DeleteReservation(ctx context.Context, id ReservationId, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteReservationRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetReservation One reservation
+//
+// Corresponds with GET /v1/reservations/{id} (the `GetReservation` operationId).
+func (c *Client) GetReservation(ctx context.Context, id ReservationId, params *GetReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetReservationRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PayReservation Pay
+//
+// Waits in line. The caller's account is debited and the seats are sold in one commit; the result is the Reservation with its tickets. Rejected: `reservation_expired`, `reservation_not_held` (it is paid, released or refunded), `event_started`, `insufficient_funds`; a refused payment frees the seats at once.
+//
+// Corresponds with POST /v1/reservations/{id}/payment (the `PayReservation` operationId).
+func (c *Client) PayReservation(ctx context.Context, id ReservationId, params *PayReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPayReservationRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateSessionWithBody Sign in
 //
 // A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -2830,6 +4520,76 @@ func (c *Client) ListTrades(ctx context.Context, symbol SymbolCode, params *List
 	return c.Client.Do(req)
 }
 
+// ListTickets The caller's tickets, newest first
+//
+// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
+func (c *Client) ListTickets(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTicketsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTicketPicture A ticket's code as a QR picture
+//
+// Of a ticket of the caller's: an event's, or a trip's. The picture shows the code, and nothing else.
+//
+// Corresponds with GET /v1/tickets/{code}.png (the `GetTicketPicture` operationId).
+func (c *Client) GetTicketPicture(ctx context.Context, code TicketCode, params *GetTicketPictureParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTicketPictureRequest(c.Server, code, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckInTicketWithBody Let somebody in
+//
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+func (c *Client) CheckInTicketWithBody(ctx context.Context, code TicketCode, params *CheckInTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckInTicketRequestWithBody(c.Server, code, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckInTicket Let somebody in
+//
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+func (c *Client) CheckInTicket(ctx context.Context, code TicketCode, params *CheckInTicketParams, body CheckInTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckInTicketRequest(c.Server, code, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateTransferWithBody Move money to another account
 //
 // `from` is the caller's own account (404 `unknown_account` otherwise). Rejected, in this order, with `unknown_account` (no account has the
@@ -2860,6 +4620,118 @@ func (c *Client) CreateTransferWithBody(ctx context.Context, params *CreateTrans
 // Corresponds with POST /v1/transfers (the `CreateTransfer` operationId).
 func (c *Client) CreateTransfer(ctx context.Context, params *CreateTransferParams, body CreateTransferJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateTransferRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTrips Trips, by departure
+//
+// Readable while the lane is paused: what it shows is as of the last purchase that was executed.
+//
+// Corresponds with GET /v1/trips (the `ListTrips` operationId).
+func (c *Client) ListTrips(ctx context.Context, params *ListTripsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTripsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTripWithBody Offer a trip
+//
+// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+func (c *Client) CreateTripWithBody(ctx context.Context, params *CreateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTripRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTrip Offer a trip
+//
+// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+func (c *Client) CreateTrip(ctx context.Context, params *CreateTripParams, body CreateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTripRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTrip One trip
+//
+// Corresponds with GET /v1/trips/{id} (the `GetTrip` operationId).
+func (c *Client) GetTrip(ctx context.Context, id TripId, params *GetTripParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTripRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTripWithBody Change a trip
+//
+// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+func (c *Client) UpdateTripWithBody(ctx context.Context, id TripId, params *UpdateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTripRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTrip Change a trip
+//
+// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+func (c *Client) UpdateTrip(ctx context.Context, id TripId, params *UpdateTripParams, body UpdateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTripRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3409,6 +5281,446 @@ func NewGetAuditRequest(server string, params *GetAuditParams) (*http.Request, e
 	}
 
 	operationPath := fmt.Sprintf("/v1/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateEventRequest calls the generic CreateEvent builder with application/json body
+func NewCreateEventRequest(server string, params *CreateEventParams, body CreateEventJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateEventRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateEventRequestWithBody constructs an http.Request for the CreateEvent method, with any body, and a specified content type
+func NewCreateEventRequestWithBody(server string, params *CreateEventParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetEventRequest constructs an http.Request for the GetEvent method
+func NewGetEventRequest(server string, id EventId, params *GetEventParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateEventRequest calls the generic UpdateEvent builder with application/json body
+func NewUpdateEventRequest(server string, id EventId, params *UpdateEventParams, body UpdateEventJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateEventRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewUpdateEventRequestWithBody constructs an http.Request for the UpdateEvent method, with any body, and a specified content type
+func NewUpdateEventRequestWithBody(server string, id EventId, params *UpdateEventParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateReservationRequest calls the generic CreateReservation builder with application/json body
+func NewCreateReservationRequest(server string, id EventId, params *CreateReservationParams, body CreateReservationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateReservationRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewCreateReservationRequestWithBody constructs an http.Request for the CreateReservation method, with any body, and a specified content type
+func NewCreateReservationRequestWithBody(server string, id EventId, params *CreateReservationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s/reservations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetSeatsRequest constructs an http.Request for the GetSeats method
+func NewGetSeatsRequest(server string, id EventId, params *GetSeatsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s/seats", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetPlaceInWaitingRoomRequest constructs an http.Request for the GetPlaceInWaitingRoom method
+func NewGetPlaceInWaitingRoomRequest(server string, id EventId, params *GetPlaceInWaitingRoomParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/events/%s/waiting-room", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4649,6 +6961,675 @@ func NewGetOrderRequest(server string, id OrderId, params *GetOrderParams) (*htt
 	return req, nil
 }
 
+// NewListPurchasesRequest constructs an http.Request for the ListPurchases method
+func NewListPurchasesRequest(server string, params *ListPurchasesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/purchases")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Trip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "trip", *params.Trip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreatePurchaseRequest calls the generic CreatePurchase builder with application/json body
+func NewCreatePurchaseRequest(server string, params *CreatePurchaseParams, body CreatePurchaseJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreatePurchaseRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreatePurchaseRequestWithBody constructs an http.Request for the CreatePurchase method, with any body, and a specified content type
+func NewCreatePurchaseRequestWithBody(server string, params *CreatePurchaseParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/purchases")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeletePurchaseRequest constructs an http.Request for the DeletePurchase method
+func NewDeletePurchaseRequest(server string, id PurchaseId, params *DeletePurchaseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/purchases/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetPurchaseRequest constructs an http.Request for the GetPurchase method
+func NewGetPurchaseRequest(server string, id PurchaseId, params *GetPurchaseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/purchases/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfirmPurchaseRequest constructs an http.Request for the ConfirmPurchase method
+func NewConfirmPurchaseRequest(server string, id PurchaseId, params *ConfirmPurchaseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/purchases/%s/confirmation", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListReservationsRequest constructs an http.Request for the ListReservations method
+func NewListReservationsRequest(server string, params *ListReservationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/reservations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Event != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event", *params.Event, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteReservationRequest constructs an http.Request for the DeleteReservation method
+func NewDeleteReservationRequest(server string, id ReservationId, params *DeleteReservationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/reservations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetReservationRequest constructs an http.Request for the GetReservation method
+func NewGetReservationRequest(server string, id ReservationId, params *GetReservationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/reservations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPayReservationRequest constructs an http.Request for the PayReservation method
+func NewPayReservationRequest(server string, id ReservationId, params *PayReservationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/reservations/%s/payment", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCreateSessionRequest calls the generic CreateSession builder with application/json body
 func NewCreateSessionRequest(server string, params *CreateSessionParams, body CreateSessionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5387,6 +8368,210 @@ func NewListTradesRequest(server string, symbol SymbolCode, params *ListTradesPa
 	return req, nil
 }
 
+// NewListTicketsRequest constructs an http.Request for the ListTickets method
+func NewListTicketsRequest(server string, params *ListTicketsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Event != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event", *params.Event, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetTicketPictureRequest constructs an http.Request for the GetTicketPicture method
+func NewGetTicketPictureRequest(server string, code TicketCode, params *GetTicketPictureParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "code", code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s.png", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCheckInTicketRequest calls the generic CheckInTicket builder with application/json body
+func NewCheckInTicketRequest(server string, code TicketCode, params *CheckInTicketParams, body CheckInTicketJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCheckInTicketRequestWithBody(server, code, params, "application/json", bodyReader)
+}
+
+// NewCheckInTicketRequestWithBody constructs an http.Request for the CheckInTicket method, with any body, and a specified content type
+func NewCheckInTicketRequestWithBody(server string, code TicketCode, params *CheckInTicketParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "code", code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tickets/%s/check-in", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCreateTransferRequest calls the generic CreateTransfer builder with application/json body
 func NewCreateTransferRequest(server string, params *CreateTransferParams, body CreateTransferJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5457,6 +8642,276 @@ func NewCreateTransferRequestWithBody(server string, params *CreateTransferParam
 			}
 
 			req.Header.Set("Lamport-Time", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListTripsRequest constructs an http.Request for the ListTrips method
+func NewListTripsRequest(server string, params *ListTripsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/trips")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateTripRequest calls the generic CreateTrip builder with application/json body
+func NewCreateTripRequest(server string, params *CreateTripParams, body CreateTripJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateTripRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateTripRequestWithBody constructs an http.Request for the CreateTrip method, with any body, and a specified content type
+func NewCreateTripRequestWithBody(server string, params *CreateTripParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/trips")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.LamportTime != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetTripRequest constructs an http.Request for the GetTrip method
+func NewGetTripRequest(server string, id TripId, params *GetTripParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/trips/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateTripRequest calls the generic UpdateTrip builder with application/json body
+func NewUpdateTripRequest(server string, id TripId, params *UpdateTripParams, body UpdateTripJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateTripRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewUpdateTripRequestWithBody constructs an http.Request for the UpdateTrip method, with any body, and a specified content type
+func NewUpdateTripRequestWithBody(server string, id TripId, params *UpdateTripParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/trips/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.LamportTime != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Lamport-Time", *params.LamportTime, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Lamport-Time", headerParam0)
 		}
 
 	}
@@ -5692,6 +9147,101 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/audit (the `GetAudit` operationId).
 	GetAuditWithResponse(ctx context.Context, params *GetAuditParams, reqEditors ...RequestEditorFn) (*GetAuditResponse, error)
 
+	// ListEventsWithResponse Events, by when they start
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/events (the `ListEvents` operationId).
+	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
+
+	// CreateEventWithBodyWithResponse Announce an event
+	//
+	// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+	// comes while more than its rate want to reserve is let in in the order of arrival.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+	CreateEventWithBodyWithResponse(ctx context.Context, params *CreateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateEventResponse, error)
+
+	// CreateEventWithResponse Announce an event
+	//
+	// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+	// comes while more than its rate want to reserve is let in in the order of arrival.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+	CreateEventWithResponse(ctx context.Context, params *CreateEventParams, body CreateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateEventResponse, error)
+
+	// GetEventWithResponse One event
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
+	GetEventWithResponse(ctx context.Context, id EventId, params *GetEventParams, reqEditors ...RequestEditorFn) (*GetEventResponse, error)
+
+	// UpdateEventWithBodyWithResponse Open or close the waiting room
+	//
+	// Admins only. Everything else about an event stays as it was announced.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+	UpdateEventWithBodyWithResponse(ctx context.Context, id EventId, params *UpdateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateEventResponse, error)
+
+	// UpdateEventWithResponse Open or close the waiting room
+	//
+	// Admins only. Everything else about an event stays as it was announced.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+	UpdateEventWithResponse(ctx context.Context, id EventId, params *UpdateEventParams, body UpdateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateEventResponse, error)
+
+	// CreateReservationWithBodyWithResponse Reserve seats
+	//
+	// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+	//
+	// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+	// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+	CreateReservationWithBodyWithResponse(ctx context.Context, id EventId, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error)
+
+	// CreateReservationWithResponse Reserve seats
+	//
+	// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+	//
+	// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+	// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+	CreateReservationWithResponse(ctx context.Context, id EventId, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error)
+
+	// GetSeatsWithResponse The seat map
+	//
+	// The whole hall, one character a seat. To follow it, read the topic `event:ID` from before you ask for the map, and apply each `seat.changed` with the same `epoch` whose `version` is greater than the one here; on another `epoch`, ask again.
+	// `ETag` changes with every seat: send it as `If-None-Match` to be told 304 while nothing has.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/events/{id}/seats (the `GetSeats` operationId).
+	GetSeatsWithResponse(ctx context.Context, id EventId, params *GetSeatsParams, reqEditors ...RequestEditorFn) (*GetSeatsResponse, error)
+
+	// GetPlaceInWaitingRoomWithResponse The caller's place in the waiting room
+	//
+	// Whoever tries to reserve while more want to than the event lets in is given a place (429 `waiting_room`); here it is. Nothing has to be done to keep it. Once let in, reserve before `admitted_until`; who does not has to line up again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/events/{id}/waiting-room (the `GetPlaceInWaitingRoom` operationId).
+	GetPlaceInWaitingRoomWithResponse(ctx context.Context, id EventId, params *GetPlaceInWaitingRoomParams, reqEditors ...RequestEditorFn) (*GetPlaceInWaitingRoomResponse, error)
+
 	// GetFeedWithResponse Follow entries as server-sent events
 	//
 	// Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
@@ -5702,9 +9252,11 @@ type ClientWithResponsesInterface interface {
 	// Topics:
 	// - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
 	//   `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
-	//   lives are given as notices at the next sign-in.
+	//   lives are given as notices at the next sign-in. `purchase.expired`, a Purchase; `reservation.expired`, a Reservation. While an operation waits for long,
+	//   `operation.queued` with its Operation tells its place in line; it has no `id`, and is not told again.
 	// - `trades:SYMBOL`: `trade`, a Trade.
 	// - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+	// - `event:ID`: `seat.changed`, `{event, epoch, version, seats}`, where `seats` are `{seat, status}` as they are now, `status` one of `free`, `held` and `sold`.
 	// - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5877,6 +9429,102 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/orders/{id} (the `GetOrder` operationId).
 	GetOrderWithResponse(ctx context.Context, id OrderId, params *GetOrderParams, reqEditors ...RequestEditorFn) (*GetOrderResponse, error)
 
+	// ListPurchasesWithResponse The caller's purchases, newest first
+	//
+	// Those that were executed; one that still waits in line, or was rejected, is an operation and no purchase yet.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/purchases (the `ListPurchases` operationId).
+	ListPurchasesWithResponse(ctx context.Context, params *ListPurchasesParams, reqEditors ...RequestEditorFn) (*ListPurchasesResponse, error)
+
+	// CreatePurchaseWithBodyWithResponse Ask for tickets
+	//
+	// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+	// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+	// and with `confirm` `insufficient_funds`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+	CreatePurchaseWithBodyWithResponse(ctx context.Context, params *CreatePurchaseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePurchaseResponse, error)
+
+	// CreatePurchaseWithResponse Ask for tickets
+	//
+	// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+	// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+	//
+	// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+	// and with `confirm` `insufficient_funds`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+	CreatePurchaseWithResponse(ctx context.Context, params *CreatePurchaseParams, body CreatePurchaseJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePurchaseResponse, error)
+
+	// DeletePurchaseWithResponse Cancel or refund
+	//
+	// Waits in line. One that is held is cancelled, and its tickets are free again. One that is paid is refunded by the trip's rule, and its tickets are void. What is held can be let go
+	// even after departure. Rejected: `purchase_ended` (it is cancelled, expired or refunded, or its time is over), `departed`, `refund_closed` (the trip's rule gives nothing back any more),
+	// `balance_limit`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/purchases/{id} (the `DeletePurchase` operationId).
+	DeletePurchaseWithResponse(ctx context.Context, id PurchaseId, params *DeletePurchaseParams, reqEditors ...RequestEditorFn) (*DeletePurchaseResponse, error)
+
+	// GetPurchaseWithResponse One purchase
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/purchases/{id} (the `GetPurchase` operationId).
+	GetPurchaseWithResponse(ctx context.Context, id PurchaseId, params *GetPurchaseParams, reqEditors ...RequestEditorFn) (*GetPurchaseResponse, error)
+
+	// ConfirmPurchaseWithResponse Pay and get the tickets
+	//
+	// Waits in line. The caller's account is debited and the tickets are issued in one commit. Rejected: `purchase_expired`, `purchase_not_held` (it is paid, cancelled or refunded), `departed`, `insufficient_funds` (then it stays held until it expires).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/purchases/{id}/confirmation (the `ConfirmPurchase` operationId).
+	ConfirmPurchaseWithResponse(ctx context.Context, id PurchaseId, params *ConfirmPurchaseParams, reqEditors ...RequestEditorFn) (*ConfirmPurchaseResponse, error)
+
+	// ListReservationsWithResponse The caller's reservations, newest first
+	//
+	// A reservation appears here within a second of being made; `GET /v1/reservations/{id}` shows it at once.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/reservations (the `ListReservations` operationId).
+	ListReservationsWithResponse(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*ListReservationsResponse, error)
+
+	// DeleteReservationWithResponse Release or refund
+	//
+	// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/reservations/{id} (the `DeleteReservation` operationId).
+	DeleteReservationWithResponse(ctx context.Context, id ReservationId, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*DeleteReservationResponse, error)
+
+	// GetReservationWithResponse One reservation
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/reservations/{id} (the `GetReservation` operationId).
+	GetReservationWithResponse(ctx context.Context, id ReservationId, params *GetReservationParams, reqEditors ...RequestEditorFn) (*GetReservationResponse, error)
+
+	// PayReservationWithResponse Pay
+	//
+	// Waits in line. The caller's account is debited and the seats are sold in one commit; the result is the Reservation with its tickets. Rejected: `reservation_expired`, `reservation_not_held` (it is paid, released or refunded), `event_started`, `insufficient_funds`; a refused payment frees the seats at once.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/reservations/{id}/payment (the `PayReservation` operationId).
+	PayReservationWithResponse(ctx context.Context, id ReservationId, params *PayReservationParams, reqEditors ...RequestEditorFn) (*PayReservationResponse, error)
+
 	// CreateSessionWithBodyWithResponse Sign in
 	//
 	// A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -6006,6 +9654,40 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/symbols/{symbol}/trades (the `ListTrades` operationId).
 	ListTradesWithResponse(ctx context.Context, symbol SymbolCode, params *ListTradesParams, reqEditors ...RequestEditorFn) (*ListTradesResponse, error)
 
+	// ListTicketsWithResponse The caller's tickets, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
+	ListTicketsWithResponse(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*ListTicketsResponse, error)
+
+	// GetTicketPictureWithResponse A ticket's code as a QR picture
+	//
+	// Of a ticket of the caller's: an event's, or a trip's. The picture shows the code, and nothing else.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tickets/{code}.png (the `GetTicketPicture` operationId).
+	GetTicketPictureWithResponse(ctx context.Context, code TicketCode, params *GetTicketPictureParams, reqEditors ...RequestEditorFn) (*GetTicketPictureResponse, error)
+
+	// CheckInTicketWithBodyWithResponse Let somebody in
+	//
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+	CheckInTicketWithBodyWithResponse(ctx context.Context, code TicketCode, params *CheckInTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckInTicketResponse, error)
+
+	// CheckInTicketWithResponse Let somebody in
+	//
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+	CheckInTicketWithResponse(ctx context.Context, code TicketCode, params *CheckInTicketParams, body CheckInTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*CheckInTicketResponse, error)
+
 	// CreateTransferWithBodyWithResponse Move money to another account
 	//
 	// `from` is the caller's own account (404 `unknown_account` otherwise). Rejected, in this order, with `unknown_account` (no account has the
@@ -6025,6 +9707,62 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/transfers (the `CreateTransfer` operationId).
 	CreateTransferWithResponse(ctx context.Context, params *CreateTransferParams, body CreateTransferJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTransferResponse, error)
+
+	// ListTripsWithResponse Trips, by departure
+	//
+	// Readable while the lane is paused: what it shows is as of the last purchase that was executed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/trips (the `ListTrips` operationId).
+	ListTripsWithResponse(ctx context.Context, params *ListTripsParams, reqEditors ...RequestEditorFn) (*ListTripsResponse, error)
+
+	// CreateTripWithBodyWithResponse Offer a trip
+	//
+	// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+	// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+	CreateTripWithBodyWithResponse(ctx context.Context, params *CreateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTripResponse, error)
+
+	// CreateTripWithResponse Offer a trip
+	//
+	// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+	// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+	CreateTripWithResponse(ctx context.Context, params *CreateTripParams, body CreateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTripResponse, error)
+
+	// GetTripWithResponse One trip
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/trips/{id} (the `GetTrip` operationId).
+	GetTripWithResponse(ctx context.Context, id TripId, params *GetTripParams, reqEditors ...RequestEditorFn) (*GetTripResponse, error)
+
+	// UpdateTripWithBodyWithResponse Change a trip
+	//
+	// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+	// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+	UpdateTripWithBodyWithResponse(ctx context.Context, id TripId, params *UpdateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTripResponse, error)
+
+	// UpdateTripWithResponse Change a trip
+	//
+	// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+	// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+	UpdateTripWithResponse(ctx context.Context, id TripId, params *UpdateTripParams, body UpdateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTripResponse, error)
 
 	// CreateUserWithBodyWithResponse Register
 	//
@@ -7067,6 +10805,1082 @@ func (r GetAuditResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListEventsResponse200Headers the declared response headers of an HTTP 200 response for ListEvents
+type ListEventsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListEventsResponse400Headers the declared response headers of an HTTP 400 response for ListEvents
+type ListEventsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListEventsResponse401Headers the declared response headers of an HTTP 401 response for ListEvents
+type ListEventsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListEventsResponse422Headers the declared response headers of an HTTP 422 response for ListEvents
+type ListEventsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListEventsResponse503Headers the declared response headers of an HTTP 503 response for ListEvents
+type ListEventsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListEventsResponseDefaultHeaders the declared response headers of an HTTP default response for ListEvents
+type ListEventsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListEventsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListEventsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListEventsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListEventsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListEventsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListEventsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventsResponse) GetJSON200() *EventList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateEventResponse201Headers the declared response headers of an HTTP 201 response for CreateEvent
+type CreateEventResponse201Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+}
+
+// CreateEventResponse400Headers the declared response headers of an HTTP 400 response for CreateEvent
+type CreateEventResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreateEventResponse401Headers the declared response headers of an HTTP 401 response for CreateEvent
+type CreateEventResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreateEventResponse403Headers the declared response headers of an HTTP 403 response for CreateEvent
+type CreateEventResponse403Headers struct {
+	LamportTime int64
+}
+
+// CreateEventResponse409Headers the declared response headers of an HTTP 409 response for CreateEvent
+type CreateEventResponse409Headers struct {
+	LamportTime int64
+}
+
+// CreateEventResponse413Headers the declared response headers of an HTTP 413 response for CreateEvent
+type CreateEventResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreateEventResponse415Headers the declared response headers of an HTTP 415 response for CreateEvent
+type CreateEventResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreateEventResponse422Headers the declared response headers of an HTTP 422 response for CreateEvent
+type CreateEventResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreateEventResponse503Headers the declared response headers of an HTTP 503 response for CreateEvent
+type CreateEventResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateEventResponseDefaultHeaders the declared response headers of an HTTP default response for CreateEvent
+type CreateEventResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreateEventResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Event
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateEventResponse201Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateEventResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateEventResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateEventResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateEventResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateEventResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateEventResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateEventResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateEventResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateEventResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateEventResponse) GetJSON201() *Event {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateEventResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateEventResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateEventResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateEventResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetEventResponse200Headers the declared response headers of an HTTP 200 response for GetEvent
+type GetEventResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetEventResponse400Headers the declared response headers of an HTTP 400 response for GetEvent
+type GetEventResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetEventResponse401Headers the declared response headers of an HTTP 401 response for GetEvent
+type GetEventResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetEventResponse404Headers the declared response headers of an HTTP 404 response for GetEvent
+type GetEventResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetEventResponse422Headers the declared response headers of an HTTP 422 response for GetEvent
+type GetEventResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetEventResponse503Headers the declared response headers of an HTTP 503 response for GetEvent
+type GetEventResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetEventResponseDefaultHeaders the declared response headers of an HTTP default response for GetEvent
+type GetEventResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetEventResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Event
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetEventResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetEventResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetEventResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetEventResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetEventResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetEventResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetEventResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEventResponse) GetJSON200() *Event {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetEventResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEventResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEventResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEventResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateEventResponse200Headers the declared response headers of an HTTP 200 response for UpdateEvent
+type UpdateEventResponse200Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse400Headers the declared response headers of an HTTP 400 response for UpdateEvent
+type UpdateEventResponse400Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse401Headers the declared response headers of an HTTP 401 response for UpdateEvent
+type UpdateEventResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// UpdateEventResponse403Headers the declared response headers of an HTTP 403 response for UpdateEvent
+type UpdateEventResponse403Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse404Headers the declared response headers of an HTTP 404 response for UpdateEvent
+type UpdateEventResponse404Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse413Headers the declared response headers of an HTTP 413 response for UpdateEvent
+type UpdateEventResponse413Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse415Headers the declared response headers of an HTTP 415 response for UpdateEvent
+type UpdateEventResponse415Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse422Headers the declared response headers of an HTTP 422 response for UpdateEvent
+type UpdateEventResponse422Headers struct {
+	LamportTime int64
+}
+
+// UpdateEventResponse503Headers the declared response headers of an HTTP 503 response for UpdateEvent
+type UpdateEventResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// UpdateEventResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateEvent
+type UpdateEventResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type UpdateEventResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Event
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateEventResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *UpdateEventResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UpdateEventResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *UpdateEventResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *UpdateEventResponse404Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *UpdateEventResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *UpdateEventResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *UpdateEventResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateEventResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateEventResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateEventResponse) GetJSON200() *Event {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateEventResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateEventResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateEventResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateEventResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateEventResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateReservationResponse201Headers the declared response headers of an HTTP 201 response for CreateReservation
+type CreateReservationResponse201Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+}
+
+// CreateReservationResponse400Headers the declared response headers of an HTTP 400 response for CreateReservation
+type CreateReservationResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreateReservationResponse401Headers the declared response headers of an HTTP 401 response for CreateReservation
+type CreateReservationResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreateReservationResponse404Headers the declared response headers of an HTTP 404 response for CreateReservation
+type CreateReservationResponse404Headers struct {
+	LamportTime int64
+}
+
+// CreateReservationResponse409Headers the declared response headers of an HTTP 409 response for CreateReservation
+type CreateReservationResponse409Headers struct {
+	LamportTime int64
+}
+
+// CreateReservationResponse413Headers the declared response headers of an HTTP 413 response for CreateReservation
+type CreateReservationResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreateReservationResponse415Headers the declared response headers of an HTTP 415 response for CreateReservation
+type CreateReservationResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreateReservationResponse422Headers the declared response headers of an HTTP 422 response for CreateReservation
+type CreateReservationResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreateReservationResponse429Headers the declared response headers of an HTTP 429 response for CreateReservation
+type CreateReservationResponse429Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateReservationResponse503Headers the declared response headers of an HTTP 503 response for CreateReservation
+type CreateReservationResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateReservationResponseDefaultHeaders the declared response headers of an HTTP default response for CreateReservation
+type CreateReservationResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreateReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Reservation
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *TooManyRequests
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateReservationResponse201Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateReservationResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateReservationResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *CreateReservationResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateReservationResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateReservationResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateReservationResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateReservationResponse422Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateReservationResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateReservationResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateReservationResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateReservationResponse) GetJSON201() *Reservation {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON429() *TooManyRequests {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateReservationResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateReservationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSeatsResponse200Headers the declared response headers of an HTTP 200 response for GetSeats
+type GetSeatsResponse200Headers struct {
+	ETag        string
+	LamportTime int64
+}
+
+// GetSeatsResponse304Headers the declared response headers of an HTTP 304 response for GetSeats
+type GetSeatsResponse304Headers struct {
+	ETag        string
+	LamportTime int64
+}
+
+// GetSeatsResponse400Headers the declared response headers of an HTTP 400 response for GetSeats
+type GetSeatsResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetSeatsResponse401Headers the declared response headers of an HTTP 401 response for GetSeats
+type GetSeatsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetSeatsResponse404Headers the declared response headers of an HTTP 404 response for GetSeats
+type GetSeatsResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetSeatsResponse422Headers the declared response headers of an HTTP 422 response for GetSeats
+type GetSeatsResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetSeatsResponse503Headers the declared response headers of an HTTP 503 response for GetSeats
+type GetSeatsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetSeatsResponseDefaultHeaders the declared response headers of an HTTP default response for GetSeats
+type GetSeatsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetSeatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SeatMap
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetSeatsResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetSeatsResponse304Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetSeatsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetSeatsResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetSeatsResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetSeatsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetSeatsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetSeatsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSeatsResponse) GetJSON200() *SeatMap {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetSeatsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetSeatsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetSeatsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetSeatsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetSeatsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSeatsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSeatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSeatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSeatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSeatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetPlaceInWaitingRoomResponse200Headers the declared response headers of an HTTP 200 response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetPlaceInWaitingRoomResponse400Headers the declared response headers of an HTTP 400 response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetPlaceInWaitingRoomResponse401Headers the declared response headers of an HTTP 401 response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetPlaceInWaitingRoomResponse404Headers the declared response headers of an HTTP 404 response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetPlaceInWaitingRoomResponse422Headers the declared response headers of an HTTP 422 response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetPlaceInWaitingRoomResponse503Headers the declared response headers of an HTTP 503 response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetPlaceInWaitingRoomResponseDefaultHeaders the declared response headers of an HTTP default response for GetPlaceInWaitingRoom
+type GetPlaceInWaitingRoomResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetPlaceInWaitingRoomResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlaceInWaitingRoom
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPlaceInWaitingRoomResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetPlaceInWaitingRoomResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetPlaceInWaitingRoomResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetPlaceInWaitingRoomResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetPlaceInWaitingRoomResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetPlaceInWaitingRoomResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetPlaceInWaitingRoomResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetPlaceInWaitingRoomResponse) GetJSON200() *PlaceInWaitingRoom {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetPlaceInWaitingRoomResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetPlaceInWaitingRoomResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetPlaceInWaitingRoomResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetPlaceInWaitingRoomResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetPlaceInWaitingRoomResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetPlaceInWaitingRoomResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPlaceInWaitingRoomResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPlaceInWaitingRoomResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPlaceInWaitingRoomResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPlaceInWaitingRoomResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9168,6 +13982,1305 @@ func (r GetOrderResponse) ContentType() string {
 	return ""
 }
 
+// ListPurchasesResponse200Headers the declared response headers of an HTTP 200 response for ListPurchases
+type ListPurchasesResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListPurchasesResponse400Headers the declared response headers of an HTTP 400 response for ListPurchases
+type ListPurchasesResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListPurchasesResponse401Headers the declared response headers of an HTTP 401 response for ListPurchases
+type ListPurchasesResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListPurchasesResponse422Headers the declared response headers of an HTTP 422 response for ListPurchases
+type ListPurchasesResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListPurchasesResponse503Headers the declared response headers of an HTTP 503 response for ListPurchases
+type ListPurchasesResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListPurchasesResponseDefaultHeaders the declared response headers of an HTTP default response for ListPurchases
+type ListPurchasesResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListPurchasesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PurchaseList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListPurchasesResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListPurchasesResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListPurchasesResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListPurchasesResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListPurchasesResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListPurchasesResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListPurchasesResponse) GetJSON200() *PurchaseList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListPurchasesResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListPurchasesResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListPurchasesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListPurchasesResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListPurchasesResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListPurchasesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListPurchasesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListPurchasesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListPurchasesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreatePurchaseResponse200Headers the declared response headers of an HTTP 200 response for CreatePurchase
+type CreatePurchaseResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// CreatePurchaseResponse202Headers the declared response headers of an HTTP 202 response for CreatePurchase
+type CreatePurchaseResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// CreatePurchaseResponse400Headers the declared response headers of an HTTP 400 response for CreatePurchase
+type CreatePurchaseResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreatePurchaseResponse401Headers the declared response headers of an HTTP 401 response for CreatePurchase
+type CreatePurchaseResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreatePurchaseResponse413Headers the declared response headers of an HTTP 413 response for CreatePurchase
+type CreatePurchaseResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreatePurchaseResponse415Headers the declared response headers of an HTTP 415 response for CreatePurchase
+type CreatePurchaseResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreatePurchaseResponse422Headers the declared response headers of an HTTP 422 response for CreatePurchase
+type CreatePurchaseResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreatePurchaseResponse503Headers the declared response headers of an HTTP 503 response for CreatePurchase
+type CreatePurchaseResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreatePurchaseResponseDefaultHeaders the declared response headers of an HTTP default response for CreatePurchase
+type CreatePurchaseResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreatePurchaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreatePurchaseResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreatePurchaseResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreatePurchaseResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreatePurchaseResponse401Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreatePurchaseResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreatePurchaseResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreatePurchaseResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreatePurchaseResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreatePurchaseResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreatePurchaseResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreatePurchaseResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreatePurchaseResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreatePurchaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreatePurchaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreatePurchaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreatePurchaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeletePurchaseResponse200Headers the declared response headers of an HTTP 200 response for DeletePurchase
+type DeletePurchaseResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// DeletePurchaseResponse202Headers the declared response headers of an HTTP 202 response for DeletePurchase
+type DeletePurchaseResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// DeletePurchaseResponse400Headers the declared response headers of an HTTP 400 response for DeletePurchase
+type DeletePurchaseResponse400Headers struct {
+	LamportTime int64
+}
+
+// DeletePurchaseResponse401Headers the declared response headers of an HTTP 401 response for DeletePurchase
+type DeletePurchaseResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// DeletePurchaseResponse404Headers the declared response headers of an HTTP 404 response for DeletePurchase
+type DeletePurchaseResponse404Headers struct {
+	LamportTime int64
+}
+
+// DeletePurchaseResponse422Headers the declared response headers of an HTTP 422 response for DeletePurchase
+type DeletePurchaseResponse422Headers struct {
+	LamportTime int64
+}
+
+// DeletePurchaseResponse503Headers the declared response headers of an HTTP 503 response for DeletePurchase
+type DeletePurchaseResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// DeletePurchaseResponseDefaultHeaders the declared response headers of an HTTP default response for DeletePurchase
+type DeletePurchaseResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type DeletePurchaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeletePurchaseResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeletePurchaseResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *DeletePurchaseResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeletePurchaseResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *DeletePurchaseResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *DeletePurchaseResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeletePurchaseResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeletePurchaseResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeletePurchaseResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeletePurchaseResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DeletePurchaseResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeletePurchaseResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeletePurchaseResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeletePurchaseResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DeletePurchaseResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeletePurchaseResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeletePurchaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeletePurchaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeletePurchaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeletePurchaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetPurchaseResponse200Headers the declared response headers of an HTTP 200 response for GetPurchase
+type GetPurchaseResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetPurchaseResponse400Headers the declared response headers of an HTTP 400 response for GetPurchase
+type GetPurchaseResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetPurchaseResponse401Headers the declared response headers of an HTTP 401 response for GetPurchase
+type GetPurchaseResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetPurchaseResponse404Headers the declared response headers of an HTTP 404 response for GetPurchase
+type GetPurchaseResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetPurchaseResponse422Headers the declared response headers of an HTTP 422 response for GetPurchase
+type GetPurchaseResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetPurchaseResponse503Headers the declared response headers of an HTTP 503 response for GetPurchase
+type GetPurchaseResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetPurchaseResponseDefaultHeaders the declared response headers of an HTTP default response for GetPurchase
+type GetPurchaseResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetPurchaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Purchase
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPurchaseResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetPurchaseResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetPurchaseResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetPurchaseResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetPurchaseResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetPurchaseResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetPurchaseResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetPurchaseResponse) GetJSON200() *Purchase {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetPurchaseResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetPurchaseResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetPurchaseResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetPurchaseResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetPurchaseResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetPurchaseResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetPurchaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPurchaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPurchaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetPurchaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ConfirmPurchaseResponse200Headers the declared response headers of an HTTP 200 response for ConfirmPurchase
+type ConfirmPurchaseResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// ConfirmPurchaseResponse202Headers the declared response headers of an HTTP 202 response for ConfirmPurchase
+type ConfirmPurchaseResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// ConfirmPurchaseResponse400Headers the declared response headers of an HTTP 400 response for ConfirmPurchase
+type ConfirmPurchaseResponse400Headers struct {
+	LamportTime int64
+}
+
+// ConfirmPurchaseResponse401Headers the declared response headers of an HTTP 401 response for ConfirmPurchase
+type ConfirmPurchaseResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ConfirmPurchaseResponse404Headers the declared response headers of an HTTP 404 response for ConfirmPurchase
+type ConfirmPurchaseResponse404Headers struct {
+	LamportTime int64
+}
+
+// ConfirmPurchaseResponse422Headers the declared response headers of an HTTP 422 response for ConfirmPurchase
+type ConfirmPurchaseResponse422Headers struct {
+	LamportTime int64
+}
+
+// ConfirmPurchaseResponse503Headers the declared response headers of an HTTP 503 response for ConfirmPurchase
+type ConfirmPurchaseResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ConfirmPurchaseResponseDefaultHeaders the declared response headers of an HTTP default response for ConfirmPurchase
+type ConfirmPurchaseResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ConfirmPurchaseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ConfirmPurchaseResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ConfirmPurchaseResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ConfirmPurchaseResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ConfirmPurchaseResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *ConfirmPurchaseResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ConfirmPurchaseResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ConfirmPurchaseResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ConfirmPurchaseResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfirmPurchaseResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ConfirmPurchaseResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ConfirmPurchaseResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ConfirmPurchaseResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ConfirmPurchaseResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ConfirmPurchaseResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ConfirmPurchaseResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ConfirmPurchaseResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfirmPurchaseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfirmPurchaseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfirmPurchaseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfirmPurchaseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListReservationsResponse200Headers the declared response headers of an HTTP 200 response for ListReservations
+type ListReservationsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListReservationsResponse400Headers the declared response headers of an HTTP 400 response for ListReservations
+type ListReservationsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListReservationsResponse401Headers the declared response headers of an HTTP 401 response for ListReservations
+type ListReservationsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListReservationsResponse422Headers the declared response headers of an HTTP 422 response for ListReservations
+type ListReservationsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListReservationsResponse503Headers the declared response headers of an HTTP 503 response for ListReservations
+type ListReservationsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListReservationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListReservations
+type ListReservationsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListReservationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReservationList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListReservationsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListReservationsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListReservationsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListReservationsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListReservationsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListReservationsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListReservationsResponse) GetJSON200() *ReservationList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListReservationsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListReservationsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListReservationsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListReservationsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReservationsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListReservationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReservationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReservationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListReservationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteReservationResponse200Headers the declared response headers of an HTTP 200 response for DeleteReservation
+type DeleteReservationResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+}
+
+// DeleteReservationResponse202Headers the declared response headers of an HTTP 202 response for DeleteReservation
+type DeleteReservationResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// DeleteReservationResponse400Headers the declared response headers of an HTTP 400 response for DeleteReservation
+type DeleteReservationResponse400Headers struct {
+	LamportTime int64
+}
+
+// DeleteReservationResponse401Headers the declared response headers of an HTTP 401 response for DeleteReservation
+type DeleteReservationResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// DeleteReservationResponse404Headers the declared response headers of an HTTP 404 response for DeleteReservation
+type DeleteReservationResponse404Headers struct {
+	LamportTime int64
+}
+
+// DeleteReservationResponse409Headers the declared response headers of an HTTP 409 response for DeleteReservation
+type DeleteReservationResponse409Headers struct {
+	LamportTime int64
+}
+
+// DeleteReservationResponse422Headers the declared response headers of an HTTP 422 response for DeleteReservation
+type DeleteReservationResponse422Headers struct {
+	LamportTime int64
+}
+
+// DeleteReservationResponse503Headers the declared response headers of an HTTP 503 response for DeleteReservation
+type DeleteReservationResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// DeleteReservationResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteReservation
+type DeleteReservationResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type DeleteReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeleteReservation200JSONResponseBody
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteReservationResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteReservationResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *DeleteReservationResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *DeleteReservationResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *DeleteReservationResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *DeleteReservationResponse409Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *DeleteReservationResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DeleteReservationResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteReservationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteReservationResponse) GetJSON200() *DeleteReservation200JSONResponseBody {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteReservationResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteReservationResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteReservationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetReservationResponse200Headers the declared response headers of an HTTP 200 response for GetReservation
+type GetReservationResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetReservationResponse400Headers the declared response headers of an HTTP 400 response for GetReservation
+type GetReservationResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetReservationResponse401Headers the declared response headers of an HTTP 401 response for GetReservation
+type GetReservationResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetReservationResponse404Headers the declared response headers of an HTTP 404 response for GetReservation
+type GetReservationResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetReservationResponse422Headers the declared response headers of an HTTP 422 response for GetReservation
+type GetReservationResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetReservationResponse503Headers the declared response headers of an HTTP 503 response for GetReservation
+type GetReservationResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetReservationResponseDefaultHeaders the declared response headers of an HTTP default response for GetReservation
+type GetReservationResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Reservation
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetReservationResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetReservationResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetReservationResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetReservationResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetReservationResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetReservationResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetReservationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetReservationResponse) GetJSON200() *Reservation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetReservationResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetReservationResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetReservationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetReservationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetReservationResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetReservationResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetReservationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// PayReservationResponse200Headers the declared response headers of an HTTP 200 response for PayReservation
+type PayReservationResponse200Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+	PreferenceApplied   string
+}
+
+// PayReservationResponse202Headers the declared response headers of an HTTP 202 response for PayReservation
+type PayReservationResponse202Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+	Location            string
+}
+
+// PayReservationResponse400Headers the declared response headers of an HTTP 400 response for PayReservation
+type PayReservationResponse400Headers struct {
+	LamportTime int64
+}
+
+// PayReservationResponse401Headers the declared response headers of an HTTP 401 response for PayReservation
+type PayReservationResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// PayReservationResponse404Headers the declared response headers of an HTTP 404 response for PayReservation
+type PayReservationResponse404Headers struct {
+	LamportTime int64
+}
+
+// PayReservationResponse422Headers the declared response headers of an HTTP 422 response for PayReservation
+type PayReservationResponse422Headers struct {
+	LamportTime int64
+}
+
+// PayReservationResponse503Headers the declared response headers of an HTTP 503 response for PayReservation
+type PayReservationResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// PayReservationResponseDefaultHeaders the declared response headers of an HTTP default response for PayReservation
+type PayReservationResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type PayReservationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationEnded
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *OperationAccepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PayReservationResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PayReservationResponse202Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *PayReservationResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PayReservationResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *PayReservationResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *PayReservationResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *PayReservationResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PayReservationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PayReservationResponse) GetJSON200() *OperationEnded {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r PayReservationResponse) GetJSON202() *OperationAccepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r PayReservationResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PayReservationResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r PayReservationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PayReservationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r PayReservationResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PayReservationResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PayReservationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PayReservationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PayReservationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PayReservationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateSessionResponse201Headers the declared response headers of an HTTP 201 response for CreateSession
 type CreateSessionResponse201Headers struct {
 	IdempotencyReplayed *bool
@@ -10648,6 +16761,443 @@ func (r ListTradesResponse) ContentType() string {
 	return ""
 }
 
+// ListTicketsResponse200Headers the declared response headers of an HTTP 200 response for ListTickets
+type ListTicketsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListTicketsResponse400Headers the declared response headers of an HTTP 400 response for ListTickets
+type ListTicketsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListTicketsResponse401Headers the declared response headers of an HTTP 401 response for ListTickets
+type ListTicketsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListTicketsResponse422Headers the declared response headers of an HTTP 422 response for ListTickets
+type ListTicketsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListTicketsResponse503Headers the declared response headers of an HTTP 503 response for ListTickets
+type ListTicketsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListTicketsResponseDefaultHeaders the declared response headers of an HTTP default response for ListTickets
+type ListTicketsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListTicketsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TicketList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTicketsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListTicketsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTicketsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListTicketsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListTicketsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListTicketsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTicketsResponse) GetJSON200() *TicketList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListTicketsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListTicketsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListTicketsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListTicketsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTicketsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTicketsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTicketsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTicketsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTicketsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetTicketPictureResponse200Headers the declared response headers of an HTTP 200 response for GetTicketPicture
+type GetTicketPictureResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetTicketPictureResponse400Headers the declared response headers of an HTTP 400 response for GetTicketPicture
+type GetTicketPictureResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetTicketPictureResponse401Headers the declared response headers of an HTTP 401 response for GetTicketPicture
+type GetTicketPictureResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetTicketPictureResponse404Headers the declared response headers of an HTTP 404 response for GetTicketPicture
+type GetTicketPictureResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetTicketPictureResponse422Headers the declared response headers of an HTTP 422 response for GetTicketPicture
+type GetTicketPictureResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetTicketPictureResponse503Headers the declared response headers of an HTTP 503 response for GetTicketPicture
+type GetTicketPictureResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetTicketPictureResponseDefaultHeaders the declared response headers of an HTTP default response for GetTicketPicture
+type GetTicketPictureResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetTicketPictureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTicketPictureResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetTicketPictureResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetTicketPictureResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetTicketPictureResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetTicketPictureResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetTicketPictureResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetTicketPictureResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetTicketPictureResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetTicketPictureResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetTicketPictureResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetTicketPictureResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetTicketPictureResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTicketPictureResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTicketPictureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTicketPictureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTicketPictureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTicketPictureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CheckInTicketResponse200Headers the declared response headers of an HTTP 200 response for CheckInTicket
+type CheckInTicketResponse200Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse400Headers the declared response headers of an HTTP 400 response for CheckInTicket
+type CheckInTicketResponse400Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse401Headers the declared response headers of an HTTP 401 response for CheckInTicket
+type CheckInTicketResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CheckInTicketResponse403Headers the declared response headers of an HTTP 403 response for CheckInTicket
+type CheckInTicketResponse403Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse404Headers the declared response headers of an HTTP 404 response for CheckInTicket
+type CheckInTicketResponse404Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse409Headers the declared response headers of an HTTP 409 response for CheckInTicket
+type CheckInTicketResponse409Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse413Headers the declared response headers of an HTTP 413 response for CheckInTicket
+type CheckInTicketResponse413Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse415Headers the declared response headers of an HTTP 415 response for CheckInTicket
+type CheckInTicketResponse415Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse422Headers the declared response headers of an HTTP 422 response for CheckInTicket
+type CheckInTicketResponse422Headers struct {
+	LamportTime int64
+}
+
+// CheckInTicketResponse503Headers the declared response headers of an HTTP 503 response for CheckInTicket
+type CheckInTicketResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CheckInTicketResponseDefaultHeaders the declared response headers of an HTTP default response for CheckInTicket
+type CheckInTicketResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CheckInTicketResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Ticket
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CheckInTicketResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CheckInTicketResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CheckInTicketResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CheckInTicketResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *CheckInTicketResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CheckInTicketResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CheckInTicketResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CheckInTicketResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CheckInTicketResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CheckInTicketResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CheckInTicketResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckInTicketResponse) GetJSON200() *Ticket {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CheckInTicketResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckInTicketResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckInTicketResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckInTicketResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckInTicketResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateTransferResponse200Headers the declared response headers of an HTTP 200 response for CreateTransfer
 type CreateTransferResponse200Headers struct {
 	IdempotencyReplayed *bool
@@ -10823,6 +17373,627 @@ func (r CreateTransferResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateTransferResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListTripsResponse200Headers the declared response headers of an HTTP 200 response for ListTrips
+type ListTripsResponse200Headers struct {
+	LamportTime int64
+}
+
+// ListTripsResponse400Headers the declared response headers of an HTTP 400 response for ListTrips
+type ListTripsResponse400Headers struct {
+	LamportTime int64
+}
+
+// ListTripsResponse401Headers the declared response headers of an HTTP 401 response for ListTrips
+type ListTripsResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// ListTripsResponse422Headers the declared response headers of an HTTP 422 response for ListTrips
+type ListTripsResponse422Headers struct {
+	LamportTime int64
+}
+
+// ListTripsResponse503Headers the declared response headers of an HTTP 503 response for ListTrips
+type ListTripsResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// ListTripsResponseDefaultHeaders the declared response headers of an HTTP default response for ListTrips
+type ListTripsResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type ListTripsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TripList
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTripsResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *ListTripsResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListTripsResponse401Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *ListTripsResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListTripsResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListTripsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTripsResponse) GetJSON200() *TripList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ListTripsResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListTripsResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListTripsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListTripsResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTripsResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTripsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTripsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTripsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTripsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateTripResponse201Headers the declared response headers of an HTTP 201 response for CreateTrip
+type CreateTripResponse201Headers struct {
+	IdempotencyReplayed *bool
+	LamportTime         int64
+}
+
+// CreateTripResponse400Headers the declared response headers of an HTTP 400 response for CreateTrip
+type CreateTripResponse400Headers struct {
+	LamportTime int64
+}
+
+// CreateTripResponse401Headers the declared response headers of an HTTP 401 response for CreateTrip
+type CreateTripResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// CreateTripResponse403Headers the declared response headers of an HTTP 403 response for CreateTrip
+type CreateTripResponse403Headers struct {
+	LamportTime int64
+}
+
+// CreateTripResponse409Headers the declared response headers of an HTTP 409 response for CreateTrip
+type CreateTripResponse409Headers struct {
+	LamportTime int64
+}
+
+// CreateTripResponse413Headers the declared response headers of an HTTP 413 response for CreateTrip
+type CreateTripResponse413Headers struct {
+	LamportTime int64
+}
+
+// CreateTripResponse415Headers the declared response headers of an HTTP 415 response for CreateTrip
+type CreateTripResponse415Headers struct {
+	LamportTime int64
+}
+
+// CreateTripResponse422Headers the declared response headers of an HTTP 422 response for CreateTrip
+type CreateTripResponse422Headers struct {
+	LamportTime int64
+}
+
+// CreateTripResponse503Headers the declared response headers of an HTTP 503 response for CreateTrip
+type CreateTripResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// CreateTripResponseDefaultHeaders the declared response headers of an HTTP default response for CreateTrip
+type CreateTripResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type CreateTripResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Trip
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateTripResponse201Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *CreateTripResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateTripResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *CreateTripResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateTripResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *CreateTripResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *CreateTripResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *CreateTripResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateTripResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateTripResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateTripResponse) GetJSON201() *Trip {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateTripResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTripResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTripResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTripResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTripResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetTripResponse200Headers the declared response headers of an HTTP 200 response for GetTrip
+type GetTripResponse200Headers struct {
+	LamportTime int64
+}
+
+// GetTripResponse400Headers the declared response headers of an HTTP 400 response for GetTrip
+type GetTripResponse400Headers struct {
+	LamportTime int64
+}
+
+// GetTripResponse401Headers the declared response headers of an HTTP 401 response for GetTrip
+type GetTripResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// GetTripResponse404Headers the declared response headers of an HTTP 404 response for GetTrip
+type GetTripResponse404Headers struct {
+	LamportTime int64
+}
+
+// GetTripResponse422Headers the declared response headers of an HTTP 422 response for GetTrip
+type GetTripResponse422Headers struct {
+	LamportTime int64
+}
+
+// GetTripResponse503Headers the declared response headers of an HTTP 503 response for GetTrip
+type GetTripResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// GetTripResponseDefaultHeaders the declared response headers of an HTTP default response for GetTrip
+type GetTripResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type GetTripResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Trip
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTripResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *GetTripResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetTripResponse401Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *GetTripResponse404Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *GetTripResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetTripResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetTripResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTripResponse) GetJSON200() *Trip {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetTripResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetTripResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetTripResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetTripResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetTripResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTripResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTripResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTripResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTripResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTripResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateTripResponse200Headers the declared response headers of an HTTP 200 response for UpdateTrip
+type UpdateTripResponse200Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse400Headers the declared response headers of an HTTP 400 response for UpdateTrip
+type UpdateTripResponse400Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse401Headers the declared response headers of an HTTP 401 response for UpdateTrip
+type UpdateTripResponse401Headers struct {
+	LamportTime     int64
+	WWWAuthenticate string
+}
+
+// UpdateTripResponse403Headers the declared response headers of an HTTP 403 response for UpdateTrip
+type UpdateTripResponse403Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse404Headers the declared response headers of an HTTP 404 response for UpdateTrip
+type UpdateTripResponse404Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse409Headers the declared response headers of an HTTP 409 response for UpdateTrip
+type UpdateTripResponse409Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse413Headers the declared response headers of an HTTP 413 response for UpdateTrip
+type UpdateTripResponse413Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse415Headers the declared response headers of an HTTP 415 response for UpdateTrip
+type UpdateTripResponse415Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse422Headers the declared response headers of an HTTP 422 response for UpdateTrip
+type UpdateTripResponse422Headers struct {
+	LamportTime int64
+}
+
+// UpdateTripResponse503Headers the declared response headers of an HTTP 503 response for UpdateTrip
+type UpdateTripResponse503Headers struct {
+	LamportTime int64
+	RetryAfter  int
+}
+
+// UpdateTripResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateTrip
+type UpdateTripResponseDefaultHeaders struct {
+	LamportTime int64
+}
+
+type UpdateTripResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Trip
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthorized
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *UnsupportedMediaType
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Unavailable
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Fault
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateTripResponse200Headers
+	// Headers400 the parsed response headers for an HTTP 400 response
+	Headers400 *UpdateTripResponse400Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *UpdateTripResponse401Headers
+	// Headers403 the parsed response headers for an HTTP 403 response
+	Headers403 *UpdateTripResponse403Headers
+	// Headers404 the parsed response headers for an HTTP 404 response
+	Headers404 *UpdateTripResponse404Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *UpdateTripResponse409Headers
+	// Headers413 the parsed response headers for an HTTP 413 response
+	Headers413 *UpdateTripResponse413Headers
+	// Headers415 the parsed response headers for an HTTP 415 response
+	Headers415 *UpdateTripResponse415Headers
+	// Headers422 the parsed response headers for an HTTP 422 response
+	Headers422 *UpdateTripResponse422Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *UpdateTripResponse503Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateTripResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTripResponse) GetJSON200() *Trip {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON401() *Unauthorized {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSON503() *Unavailable {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateTripResponse) GetApplicationproblemJSONDefault() *Fault {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTripResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTripResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTripResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTripResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11213,6 +18384,161 @@ func (c *ClientWithResponses) GetAuditWithResponse(ctx context.Context, params *
 	return ParseGetAuditResponse(rsp)
 }
 
+// ListEventsWithResponse Events, by when they start
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/events (the `ListEvents` operationId).
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
+}
+
+// CreateEventWithBodyWithResponse Announce an event
+//
+// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+// comes while more than its rate want to reserve is let in in the order of arrival.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+func (c *ClientWithResponses) CreateEventWithBodyWithResponse(ctx context.Context, params *CreateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateEventResponse, error) {
+	rsp, err := c.CreateEventWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateEventResponse(rsp)
+}
+
+// CreateEventWithResponse Announce an event
+//
+// Admins only. The hall is sections of `rows` × `seats_per_row` seats, best first; the seat `A-1-7` is the seventh of the first row of section A. At most 100,000 seats. With `waiting_room`, whoever
+// comes while more than its rate want to reserve is let in in the order of arrival.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/events (the `CreateEvent` operationId).
+func (c *ClientWithResponses) CreateEventWithResponse(ctx context.Context, params *CreateEventParams, body CreateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateEventResponse, error) {
+	rsp, err := c.CreateEvent(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateEventResponse(rsp)
+}
+
+// GetEventWithResponse One event
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/events/{id} (the `GetEvent` operationId).
+func (c *ClientWithResponses) GetEventWithResponse(ctx context.Context, id EventId, params *GetEventParams, reqEditors ...RequestEditorFn) (*GetEventResponse, error) {
+	rsp, err := c.GetEvent(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEventResponse(rsp)
+}
+
+// UpdateEventWithBodyWithResponse Open or close the waiting room
+//
+// Admins only. Everything else about an event stays as it was announced.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+func (c *ClientWithResponses) UpdateEventWithBodyWithResponse(ctx context.Context, id EventId, params *UpdateEventParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateEventResponse, error) {
+	rsp, err := c.UpdateEventWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateEventResponse(rsp)
+}
+
+// UpdateEventWithResponse Open or close the waiting room
+//
+// Admins only. Everything else about an event stays as it was announced.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/events/{id} (the `UpdateEvent` operationId).
+func (c *ClientWithResponses) UpdateEventWithResponse(ctx context.Context, id EventId, params *UpdateEventParams, body UpdateEventJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateEventResponse, error) {
+	rsp, err := c.UpdateEvent(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateEventResponse(rsp)
+}
+
+// CreateReservationWithBodyWithResponse Reserve seats
+//
+// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+//
+// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+func (c *ClientWithResponses) CreateReservationWithBodyWithResponse(ctx context.Context, id EventId, params *CreateReservationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error) {
+	rsp, err := c.CreateReservationWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReservationResponse(rsp)
+}
+
+// CreateReservationWithResponse Reserve seats
+//
+// Decided at once, all seats or none: give `seats`, or `quantity` for the best seats together, of one `section` or of any. They are held until `expires_at`: pay before that (`POST /v1/reservations/{id}/payment`), or let go.
+//
+// Refused: 409 `seat_taken` (`errors` says which), `sold_out` (fewer are free than were asked for), `no_adjacent_seats` (enough are free, but not together), `seat_limit` (more than `max_per_user`, held and paid together),
+// `event_started`; 422 `unknown_seat`, `unknown_section`; 429 `waiting_room`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/events/{id}/reservations (the `CreateReservation` operationId).
+func (c *ClientWithResponses) CreateReservationWithResponse(ctx context.Context, id EventId, params *CreateReservationParams, body CreateReservationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateReservationResponse, error) {
+	rsp, err := c.CreateReservation(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateReservationResponse(rsp)
+}
+
+// GetSeatsWithResponse The seat map
+//
+// The whole hall, one character a seat. To follow it, read the topic `event:ID` from before you ask for the map, and apply each `seat.changed` with the same `epoch` whose `version` is greater than the one here; on another `epoch`, ask again.
+// `ETag` changes with every seat: send it as `If-None-Match` to be told 304 while nothing has.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/events/{id}/seats (the `GetSeats` operationId).
+func (c *ClientWithResponses) GetSeatsWithResponse(ctx context.Context, id EventId, params *GetSeatsParams, reqEditors ...RequestEditorFn) (*GetSeatsResponse, error) {
+	rsp, err := c.GetSeats(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSeatsResponse(rsp)
+}
+
+// GetPlaceInWaitingRoomWithResponse The caller's place in the waiting room
+//
+// Whoever tries to reserve while more want to than the event lets in is given a place (429 `waiting_room`); here it is. Nothing has to be done to keep it. Once let in, reserve before `admitted_until`; who does not has to line up again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/events/{id}/waiting-room (the `GetPlaceInWaitingRoom` operationId).
+func (c *ClientWithResponses) GetPlaceInWaitingRoomWithResponse(ctx context.Context, id EventId, params *GetPlaceInWaitingRoomParams, reqEditors ...RequestEditorFn) (*GetPlaceInWaitingRoomResponse, error) {
+	rsp, err := c.GetPlaceInWaitingRoom(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPlaceInWaitingRoomResponse(rsp)
+}
+
 // GetFeedWithResponse Follow entries as server-sent events
 //
 // Each entry has `id`, `event` and `data` (`{"at","lamport", …the resource}`). `Last-Event-ID` resumes with no gap and no repeat;
@@ -11223,9 +18549,11 @@ func (c *ClientWithResponses) GetAuditWithResponse(ctx context.Context, params *
 // Topics:
 //   - `me` (default), the caller's own entries: `operation.started`, `operation.finished`, `notice`, `session.ended`; `order.filled`, a Fill with
 //     `order_complete`, whether nothing of the order remains; `order.canceled`, an Order that was cancelled, whatever the reason. Fills while no session
-//     lives are given as notices at the next sign-in.
+//     lives are given as notices at the next sign-in. `purchase.expired`, a Purchase; `reservation.expired`, a Reservation. While an operation waits for long,
+//     `operation.queued` with its Operation tells its place in line; it has no `id`, and is not told again.
 //   - `trades:SYMBOL`: `trade`, a Trade.
 //   - `book:SYMBOL`: `book.changed`, `{symbol, sequence, bids, asks}`: the levels that changed, as they are now; quantity 0 means that the level is gone.
+//   - `event:ID`: `seat.changed`, `{event, epoch, version, seats}`, where `seats` are `{seat, status}` as they are now, `status` one of `free`, `held` and `sold`.
 //   - `candles:SYMBOL`: `candles.changed`, `{symbol, candles}`: the candles that changed, as they are now.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -11500,6 +18828,162 @@ func (c *ClientWithResponses) GetOrderWithResponse(ctx context.Context, id Order
 	return ParseGetOrderResponse(rsp)
 }
 
+// ListPurchasesWithResponse The caller's purchases, newest first
+//
+// Those that were executed; one that still waits in line, or was rejected, is an operation and no purchase yet.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/purchases (the `ListPurchases` operationId).
+func (c *ClientWithResponses) ListPurchasesWithResponse(ctx context.Context, params *ListPurchasesParams, reqEditors ...RequestEditorFn) (*ListPurchasesResponse, error) {
+	rsp, err := c.ListPurchases(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListPurchasesResponse(rsp)
+}
+
+// CreatePurchaseWithBodyWithResponse Ask for tickets
+//
+// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+// and with `confirm` `insufficient_funds`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+func (c *ClientWithResponses) CreatePurchaseWithBodyWithResponse(ctx context.Context, params *CreatePurchaseParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePurchaseResponse, error) {
+	rsp, err := c.CreatePurchaseWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePurchaseResponse(rsp)
+}
+
+// CreatePurchaseWithResponse Ask for tickets
+//
+// Waits in line; `position` says how many are ahead. When its turn comes, the tickets are set aside and the result is a Purchase with the price to pay, `held` until `expires_at`: confirm it
+// (`POST /v1/purchases/{id}/confirmation`) to pay and get the tickets, or let go of it. With `confirm: true` it is paid in the same step, or rejected. The purchase's id is the operation's.
+//
+// Rejected, with the first of these that applies, and then nothing has changed: `unknown_trip`, `unknown_class`, `invalid_quantity` (not 1 to 100), `trip_closed`, `departed`, `not_enough_stock`,
+// and with `confirm` `insufficient_funds`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/purchases (the `CreatePurchase` operationId).
+func (c *ClientWithResponses) CreatePurchaseWithResponse(ctx context.Context, params *CreatePurchaseParams, body CreatePurchaseJSONRequestBody, reqEditors ...RequestEditorFn) (*CreatePurchaseResponse, error) {
+	rsp, err := c.CreatePurchase(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreatePurchaseResponse(rsp)
+}
+
+// DeletePurchaseWithResponse Cancel or refund
+//
+// Waits in line. One that is held is cancelled, and its tickets are free again. One that is paid is refunded by the trip's rule, and its tickets are void. What is held can be let go
+// even after departure. Rejected: `purchase_ended` (it is cancelled, expired or refunded, or its time is over), `departed`, `refund_closed` (the trip's rule gives nothing back any more),
+// `balance_limit`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/purchases/{id} (the `DeletePurchase` operationId).
+func (c *ClientWithResponses) DeletePurchaseWithResponse(ctx context.Context, id PurchaseId, params *DeletePurchaseParams, reqEditors ...RequestEditorFn) (*DeletePurchaseResponse, error) {
+	rsp, err := c.DeletePurchase(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeletePurchaseResponse(rsp)
+}
+
+// GetPurchaseWithResponse One purchase
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/purchases/{id} (the `GetPurchase` operationId).
+func (c *ClientWithResponses) GetPurchaseWithResponse(ctx context.Context, id PurchaseId, params *GetPurchaseParams, reqEditors ...RequestEditorFn) (*GetPurchaseResponse, error) {
+	rsp, err := c.GetPurchase(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPurchaseResponse(rsp)
+}
+
+// ConfirmPurchaseWithResponse Pay and get the tickets
+//
+// Waits in line. The caller's account is debited and the tickets are issued in one commit. Rejected: `purchase_expired`, `purchase_not_held` (it is paid, cancelled or refunded), `departed`, `insufficient_funds` (then it stays held until it expires).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/purchases/{id}/confirmation (the `ConfirmPurchase` operationId).
+func (c *ClientWithResponses) ConfirmPurchaseWithResponse(ctx context.Context, id PurchaseId, params *ConfirmPurchaseParams, reqEditors ...RequestEditorFn) (*ConfirmPurchaseResponse, error) {
+	rsp, err := c.ConfirmPurchase(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfirmPurchaseResponse(rsp)
+}
+
+// ListReservationsWithResponse The caller's reservations, newest first
+//
+// A reservation appears here within a second of being made; `GET /v1/reservations/{id}` shows it at once.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/reservations (the `ListReservations` operationId).
+func (c *ClientWithResponses) ListReservationsWithResponse(ctx context.Context, params *ListReservationsParams, reqEditors ...RequestEditorFn) (*ListReservationsResponse, error) {
+	rsp, err := c.ListReservations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReservationsResponse(rsp)
+}
+
+// DeleteReservationWithResponse Release or refund
+//
+// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/reservations/{id} (the `DeleteReservation` operationId).
+func (c *ClientWithResponses) DeleteReservationWithResponse(ctx context.Context, id ReservationId, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*DeleteReservationResponse, error) {
+	rsp, err := c.DeleteReservation(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteReservationResponse(rsp)
+}
+
+// GetReservationWithResponse One reservation
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/reservations/{id} (the `GetReservation` operationId).
+func (c *ClientWithResponses) GetReservationWithResponse(ctx context.Context, id ReservationId, params *GetReservationParams, reqEditors ...RequestEditorFn) (*GetReservationResponse, error) {
+	rsp, err := c.GetReservation(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetReservationResponse(rsp)
+}
+
+// PayReservationWithResponse Pay
+//
+// Waits in line. The caller's account is debited and the seats are sold in one commit; the result is the Reservation with its tickets. Rejected: `reservation_expired`, `reservation_not_held` (it is paid, released or refunded), `event_started`, `insufficient_funds`; a refused payment frees the seats at once.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/reservations/{id}/payment (the `PayReservation` operationId).
+func (c *ClientWithResponses) PayReservationWithResponse(ctx context.Context, id ReservationId, params *PayReservationParams, reqEditors ...RequestEditorFn) (*PayReservationResponse, error) {
+	rsp, err := c.PayReservation(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePayReservationResponse(rsp)
+}
+
 // CreateSessionWithBodyWithResponse Sign in
 //
 // A user has one live session. Signing in while another lives is refused (409 `already_signed_in`) unless `take_over` is true,
@@ -11713,6 +19197,64 @@ func (c *ClientWithResponses) ListTradesWithResponse(ctx context.Context, symbol
 	return ParseListTradesResponse(rsp)
 }
 
+// ListTicketsWithResponse The caller's tickets, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets (the `ListTickets` operationId).
+func (c *ClientWithResponses) ListTicketsWithResponse(ctx context.Context, params *ListTicketsParams, reqEditors ...RequestEditorFn) (*ListTicketsResponse, error) {
+	rsp, err := c.ListTickets(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTicketsResponse(rsp)
+}
+
+// GetTicketPictureWithResponse A ticket's code as a QR picture
+//
+// Of a ticket of the caller's: an event's, or a trip's. The picture shows the code, and nothing else.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tickets/{code}.png (the `GetTicketPicture` operationId).
+func (c *ClientWithResponses) GetTicketPictureWithResponse(ctx context.Context, code TicketCode, params *GetTicketPictureParams, reqEditors ...RequestEditorFn) (*GetTicketPictureResponse, error) {
+	rsp, err := c.GetTicketPicture(ctx, code, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTicketPictureResponse(rsp)
+}
+
+// CheckInTicketWithBodyWithResponse Let somebody in
+//
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+func (c *ClientWithResponses) CheckInTicketWithBodyWithResponse(ctx context.Context, code TicketCode, params *CheckInTicketParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckInTicketResponse, error) {
+	rsp, err := c.CheckInTicketWithBody(ctx, code, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckInTicketResponse(rsp)
+}
+
+// CheckInTicketWithResponse Let somebody in
+//
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tickets/{code}/check-in (the `CheckInTicket` operationId).
+func (c *ClientWithResponses) CheckInTicketWithResponse(ctx context.Context, code TicketCode, params *CheckInTicketParams, body CheckInTicketJSONRequestBody, reqEditors ...RequestEditorFn) (*CheckInTicketResponse, error) {
+	rsp, err := c.CheckInTicket(ctx, code, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckInTicketResponse(rsp)
+}
+
 // CreateTransferWithBodyWithResponse Move money to another account
 //
 // `from` is the caller's own account (404 `unknown_account` otherwise). Rejected, in this order, with `unknown_account` (no account has the
@@ -11743,6 +19285,98 @@ func (c *ClientWithResponses) CreateTransferWithResponse(ctx context.Context, pa
 		return nil, err
 	}
 	return ParseCreateTransferResponse(rsp)
+}
+
+// ListTripsWithResponse Trips, by departure
+//
+// Readable while the lane is paused: what it shows is as of the last purchase that was executed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/trips (the `ListTrips` operationId).
+func (c *ClientWithResponses) ListTripsWithResponse(ctx context.Context, params *ListTripsParams, reqEditors ...RequestEditorFn) (*ListTripsResponse, error) {
+	rsp, err := c.ListTrips(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTripsResponse(rsp)
+}
+
+// CreateTripWithBodyWithResponse Offer a trip
+//
+// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+func (c *ClientWithResponses) CreateTripWithBodyWithResponse(ctx context.Context, params *CreateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTripResponse, error) {
+	rsp, err := c.CreateTripWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTripResponse(rsp)
+}
+
+// CreateTripWithResponse Offer a trip
+//
+// Admins only. Does not wait in line. `stock` is how many tickets of a class there are in all; `available` is what is neither sold nor held. The rule of refunds is the trip's own:
+// until `refund_minutes` before departure, `refund_bps` / 10000 of what was paid, rounded half up to the minor unit, is paid back.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/trips (the `CreateTrip` operationId).
+func (c *ClientWithResponses) CreateTripWithResponse(ctx context.Context, params *CreateTripParams, body CreateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTripResponse, error) {
+	rsp, err := c.CreateTrip(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTripResponse(rsp)
+}
+
+// GetTripWithResponse One trip
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/trips/{id} (the `GetTrip` operationId).
+func (c *ClientWithResponses) GetTripWithResponse(ctx context.Context, id TripId, params *GetTripParams, reqEditors ...RequestEditorFn) (*GetTripResponse, error) {
+	rsp, err := c.GetTrip(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTripResponse(rsp)
+}
+
+// UpdateTripWithBodyWithResponse Change a trip
+//
+// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+func (c *ClientWithResponses) UpdateTripWithBodyWithResponse(ctx context.Context, id TripId, params *UpdateTripParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTripResponse, error) {
+	rsp, err := c.UpdateTripWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTripResponse(rsp)
+}
+
+// UpdateTripWithResponse Change a trip
+//
+// Admins only. Does not wait in line: purchases that are executed from now on see it, those that wait included; what is held or paid keeps its price. A class that is named is changed,
+// or added if there was none of the name. Its stock cannot go below what is sold or held (409 `stock_in_use`). A closed trip sells nothing more; what is held can still be paid.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/trips/{id} (the `UpdateTrip` operationId).
+func (c *ClientWithResponses) UpdateTripWithResponse(ctx context.Context, id TripId, params *UpdateTripParams, body UpdateTripJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTripResponse, error) {
+	rsp, err := c.UpdateTrip(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTripResponse(rsp)
 }
 
 // CreateUserWithBodyWithResponse Register
@@ -13024,6 +20658,1292 @@ func ParseGetAuditResponse(rsp *http.Response) (*GetAuditResponse, error) {
 		response.Headers503 = &headers
 	case true:
 		var headers GetAuditResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListEventsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListEventsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListEventsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListEventsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListEventsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListEventsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateEventResponse parses an HTTP response from a CreateEventWithResponse call
+func ParseCreateEventResponse(rsp *http.Response) (*CreateEventResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateEventResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Event
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateEventResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateEventResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateEventResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateEventResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateEventResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateEventResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateEventResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateEventResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateEventResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreateEventResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEventResponse parses an HTTP response from a GetEventWithResponse call
+func ParseGetEventResponse(rsp *http.Response) (*GetEventResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEventResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Event
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetEventResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetEventResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetEventResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetEventResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetEventResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetEventResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetEventResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateEventResponse parses an HTTP response from a UpdateEventWithResponse call
+func ParseUpdateEventResponse(rsp *http.Response) (*UpdateEventResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateEventResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Event
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateEventResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers UpdateEventResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers UpdateEventResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers UpdateEventResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers UpdateEventResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 413:
+		var headers UpdateEventResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers UpdateEventResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers UpdateEventResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateEventResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers UpdateEventResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateReservationResponse parses an HTTP response from a CreateReservationWithResponse call
+func ParseCreateReservationResponse(rsp *http.Response) (*CreateReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Reservation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateReservationResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateReservationResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateReservationResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers CreateReservationResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateReservationResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateReservationResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateReservationResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateReservationResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateReservationResponse429Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateReservationResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreateReservationResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSeatsResponse parses an HTTP response from a GetSeatsWithResponse call
+func ParseGetSeatsResponse(rsp *http.Response) (*GetSeatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSeatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SeatMap
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetSeatsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetSeatsResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers304 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetSeatsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetSeatsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetSeatsResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetSeatsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetSeatsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetSeatsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPlaceInWaitingRoomResponse parses an HTTP response from a GetPlaceInWaitingRoomWithResponse call
+func ParseGetPlaceInWaitingRoomResponse(rsp *http.Response) (*GetPlaceInWaitingRoomResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPlaceInWaitingRoomResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlaceInWaitingRoom
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPlaceInWaitingRoomResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetPlaceInWaitingRoomResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetPlaceInWaitingRoomResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetPlaceInWaitingRoomResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetPlaceInWaitingRoomResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetPlaceInWaitingRoomResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetPlaceInWaitingRoomResponseDefaultHeaders
 		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
@@ -15594,6 +24514,1647 @@ func ParseGetOrderResponse(rsp *http.Response) (*GetOrderResponse, error) {
 	return response, nil
 }
 
+// ParseListPurchasesResponse parses an HTTP response from a ListPurchasesWithResponse call
+func ParseListPurchasesResponse(rsp *http.Response) (*ListPurchasesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListPurchasesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PurchaseList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListPurchasesResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListPurchasesResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListPurchasesResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListPurchasesResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListPurchasesResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListPurchasesResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreatePurchaseResponse parses an HTTP response from a CreatePurchaseWithResponse call
+func ParseCreatePurchaseResponse(rsp *http.Response) (*CreatePurchaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreatePurchaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreatePurchaseResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreatePurchaseResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreatePurchaseResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreatePurchaseResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreatePurchaseResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreatePurchaseResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreatePurchaseResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreatePurchaseResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreatePurchaseResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeletePurchaseResponse parses an HTTP response from a DeletePurchaseWithResponse call
+func ParseDeletePurchaseResponse(rsp *http.Response) (*DeletePurchaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeletePurchaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeletePurchaseResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers DeletePurchaseResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers DeletePurchaseResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers DeletePurchaseResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers DeletePurchaseResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers DeletePurchaseResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeletePurchaseResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers DeletePurchaseResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPurchaseResponse parses an HTTP response from a GetPurchaseWithResponse call
+func ParseGetPurchaseResponse(rsp *http.Response) (*GetPurchaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPurchaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Purchase
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPurchaseResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetPurchaseResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetPurchaseResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetPurchaseResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetPurchaseResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetPurchaseResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetPurchaseResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseConfirmPurchaseResponse parses an HTTP response from a ConfirmPurchaseWithResponse call
+func ParseConfirmPurchaseResponse(rsp *http.Response) (*ConfirmPurchaseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfirmPurchaseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ConfirmPurchaseResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ConfirmPurchaseResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers ConfirmPurchaseResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ConfirmPurchaseResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers ConfirmPurchaseResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers ConfirmPurchaseResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ConfirmPurchaseResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ConfirmPurchaseResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListReservationsResponse parses an HTTP response from a ListReservationsWithResponse call
+func ParseListReservationsResponse(rsp *http.Response) (*ListReservationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReservationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReservationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListReservationsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListReservationsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListReservationsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListReservationsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListReservationsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListReservationsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteReservationResponse parses an HTTP response from a DeleteReservationWithResponse call
+func ParseDeleteReservationResponse(rsp *http.Response) (*DeleteReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeleteReservation200JSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteReservationResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers DeleteReservationResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers DeleteReservationResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers DeleteReservationResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers DeleteReservationResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers DeleteReservationResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 422:
+		var headers DeleteReservationResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers DeleteReservationResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers DeleteReservationResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetReservationResponse parses an HTTP response from a GetReservationWithResponse call
+func ParseGetReservationResponse(rsp *http.Response) (*GetReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Reservation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetReservationResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetReservationResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetReservationResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetReservationResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetReservationResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetReservationResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetReservationResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePayReservationResponse parses an HTTP response from a PayReservationWithResponse call
+func ParsePayReservationResponse(rsp *http.Response) (*PayReservationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PayReservationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationEnded
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest OperationAccepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PayReservationResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers PayReservationResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 400:
+		var headers PayReservationResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers PayReservationResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers PayReservationResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers PayReservationResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers PayReservationResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers PayReservationResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCreateSessionResponse parses an HTTP response from a CreateSessionWithResponse call
 func ParseCreateSessionResponse(rsp *http.Response) (*CreateSessionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17359,6 +27920,515 @@ func ParseListTradesResponse(rsp *http.Response) (*ListTradesResponse, error) {
 	return response, nil
 }
 
+// ParseListTicketsResponse parses an HTTP response from a ListTicketsWithResponse call
+func ParseListTicketsResponse(rsp *http.Response) (*ListTicketsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTicketsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TicketList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTicketsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListTicketsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListTicketsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListTicketsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListTicketsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListTicketsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetTicketPictureResponse parses an HTTP response from a GetTicketPictureWithResponse call
+func ParseGetTicketPictureResponse(rsp *http.Response) (*GetTicketPictureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTicketPictureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTicketPictureResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetTicketPictureResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetTicketPictureResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetTicketPictureResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetTicketPictureResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetTicketPictureResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetTicketPictureResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCheckInTicketResponse parses an HTTP response from a CheckInTicketWithResponse call
+func ParseCheckInTicketResponse(rsp *http.Response) (*CheckInTicketResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckInTicketResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Ticket
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CheckInTicketResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers CheckInTicketResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CheckInTicketResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CheckInTicketResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers CheckInTicketResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers CheckInTicketResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers CheckInTicketResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CheckInTicketResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CheckInTicketResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CheckInTicketResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CheckInTicketResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCreateTransferResponse parses an HTTP response from a CreateTransferWithResponse call
 func ParseCreateTransferResponse(rsp *http.Response) (*CreateTransferResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17587,6 +28657,735 @@ func ParseCreateTransferResponse(rsp *http.Response) (*CreateTransferResponse, e
 		response.Headers503 = &headers
 	case true:
 		var headers CreateTransferResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListTripsResponse parses an HTTP response from a ListTripsWithResponse call
+func ParseListTripsResponse(rsp *http.Response) (*ListTripsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTripsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TripList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTripsResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers ListTripsResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListTripsResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 422:
+		var headers ListTripsResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListTripsResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers ListTripsResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateTripResponse parses an HTTP response from a CreateTripWithResponse call
+func ParseCreateTripResponse(rsp *http.Response) (*CreateTripResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTripResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Trip
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateTripResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value bool
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 400:
+		var headers CreateTripResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateTripResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers CreateTripResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateTripResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers CreateTripResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers CreateTripResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers CreateTripResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateTripResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers CreateTripResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetTripResponse parses an HTTP response from a GetTripWithResponse call
+func ParseGetTripResponse(rsp *http.Response) (*GetTripResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTripResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Trip
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTripResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers GetTripResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers GetTripResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 404:
+		var headers GetTripResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 422:
+		var headers GetTripResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetTripResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers GetTripResponseDefaultHeaders
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTripResponse parses an HTTP response from a UpdateTripWithResponse call
+func ParseUpdateTripResponse(rsp *http.Response) (*UpdateTripResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTripResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Trip
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Fault
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateTripResponse200Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 400:
+		var headers UpdateTripResponse400Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers400 = &headers
+	case rsp.StatusCode == 401:
+		var headers UpdateTripResponse401Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 403:
+		var headers UpdateTripResponse403Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers403 = &headers
+	case rsp.StatusCode == 404:
+		var headers UpdateTripResponse404Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers404 = &headers
+	case rsp.StatusCode == 409:
+		var headers UpdateTripResponse409Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers409 = &headers
+	case rsp.StatusCode == 413:
+		var headers UpdateTripResponse413Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers413 = &headers
+	case rsp.StatusCode == 415:
+		var headers UpdateTripResponse415Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers415 = &headers
+	case rsp.StatusCode == 422:
+		var headers UpdateTripResponse422Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		response.Headers422 = &headers
+	case rsp.StatusCode == 503:
+		var headers UpdateTripResponse503Headers
+		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.LamportTime = value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	case true:
+		var headers UpdateTripResponseDefaultHeaders
 		if values := rsp.Header.Values("Lamport-Time"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Lamport-Time", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int64"}); err != nil {

@@ -25,6 +25,7 @@ func serveBaseline(args []string) error {
 	pool := flags.Int("pool", 32, "connections to it")
 	prepared := flags.Bool("prepared", false, "prepared statements rather than interpolated ones")
 	exchange := flags.Bool("exchange", false, "the naive exchange rather than naive transfers")
+	trips := flags.Bool("trips", false, "the naive ticket office rather than naive transfers")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -40,6 +41,12 @@ func serveBaseline(args []string) error {
 			return err
 		}
 		naiveExchangeHandler{books}.register(e)
+	case *dsn != "" && *trips:
+		office, err := openNaiveOffice(*dsn, *pool, *prepared)
+		if err != nil {
+			return err
+		}
+		e.POST("/v1/purchases", naiveOfficeHandler{office}.buy)
 	case *dsn != "":
 		books, err := openNaiveBooks(*dsn, *pool, *prepared)
 		if err != nil {

@@ -23,7 +23,7 @@ func TestOptions(t *testing.T) {
 		t.Errorf("options %+v", o)
 	}
 	for _, args := range [][]string{
-		{"-only", "coffee"}, {"-clients", "0"}, {"-clients", "a"}, {"-clients", ""}, {"-duration", "1ms"}, {"extra"}, {"-overload-clients", "0"},
+		{"-only", "coffee"}, {"-clients", "0"}, {"-clients", "a"}, {"-clients", ""}, {"-duration", "1ms"}, {"extra"}, {"-overload-clients", "0"}, {"-race-rounds", "0"}, {"-race-clients", "0"},
 	} {
 		if o, err := parseOptions(args); err == nil {
 			t.Errorf("%q is taken for %+v", args, o)
@@ -114,6 +114,11 @@ func TestFigures(t *testing.T) {
 		{run: splitShape.label, clients: 32, pattern: uniform, applied: 90_000},
 		{run: splitShape.label, clients: crowd, pattern: uniform, applied: 12_000, accepted: 12_100},
 		{run: embeddedShape.label, clients: crowd, pattern: uniform, applied: 6_000},
+		{run: naiveTripRun, clients: 32, pattern: hotTrip, applied: 1_500},
+		{run: tripRun, clients: crowd, pattern: hotTrip, applied: 9_000},
+		{run: noopRun, clients: crowd, pattern: uniform, accepted: 60_000},
+		{run: reservationRun, clients: crowd, pattern: freeSeats, accepted: 24_000, applied: 23_900},
+		{run: reservationRun, clients: crowd, pattern: soldOut, accepted: 24_000},
 	}
 	r.set(valueStart, 0.5)
 	r.set(valueStart, 3)
@@ -126,6 +131,9 @@ func TestFigures(t *testing.T) {
 		"over the naive handler's best | ≥ 3.5 × (aim 5 ×) | 4 × | ok |",
 		"over the same naive figure | ≥ 2.5 × | 2 × | short |",
 		"hot account, over uniform | ≥ 0.75 × | not measured |  |",
+		"with FOR UPDATE on the class | ≥ 4 × (aim 6 ×) | 6 × | ok |",
+		"free seats, over the no-op HTTP ceiling | ≥ 0.35 × (aim 0.5 ×) | 0.4 × | ok |",
+		"everything sold out | ≥ 0.45 × (aim 0.6 ×) | 0.4 × | short |",
 		"start to ready, embedded (worst) | ≤ 2 s | 3 s | short |",
 	} {
 		if !strings.Contains(b.String(), want) {

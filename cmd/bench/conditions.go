@@ -25,6 +25,7 @@ func (l *lab) conditions(ctx context.Context) ([]string, error) {
 		"the load generator runs on the same machine, as do all servers; closed loop, one connection a client, amount 1",
 		fmt.Sprintf("window of each run %s (overload %s) after %s of warm-up, each on a fresh copy of the same books", l.duration, l.overload, l.warmup()),
 		mixWords,
+		seatWords,
 		"accepted: sent within the window and answered; applied: finished within it; p50 and p99: from POST to applied (no-op: to the answer)",
 	}
 	if l.servers == nil {

@@ -12,7 +12,7 @@ import (
 // A client is one customer of a load: a connection, and what it asks next.
 type client struct {
 	wire *wire
-	// next returns the request to send; it may be the same bytes each time, patched.
+	// next returns the request to send; it may be the same bytes each time, patched. The client is done when there is none.
 	next func(*rand.Rand) []byte
 	// judge, if there is one, stands in for that of the load: for clients to whom answers tell what to ask next.
 	judge func(reply) (verdict, error)
@@ -112,7 +112,11 @@ func (r *run) client(ctx context.Context, i int, t *tally) error {
 		if !sent.Before(r.end) || r.stopped(ctx) {
 			return nil
 		}
-		answer, err := c.wire.roundTrip(c.next(rng))
+		request := c.next(rng)
+		if request == nil {
+			return nil
+		}
+		answer, err := c.wire.roundTrip(request)
 		if err != nil {
 			return err
 		}

@@ -25,6 +25,9 @@ const (
 	valueBookRate     = "book M operations/s"
 	valueBookAllocs   = "book allocations"
 	valueBookDepth    = "deep book over empty in memory"
+	valueRowLag       = "reservation to row p99 s"
+	valueOversold     = "seats oversold"
+	valueMissing      = "reservations missing"
 )
 
 // crowd is the number of clients at which throughput is compared.
@@ -96,11 +99,36 @@ var figures = []figure{
 	{what: "the same in memory", bound: 0.9, unit: "×", value: named(valueBookDepth)},
 	{what: "a worker's start to the first order on that book", bound: 10, most: true, unit: "s", value: named(valueRebuild)},
 	{what: "trades matched and not settled after a burst (worst of its last moments)", bound: 0, most: true, value: named(valueUnsettled)},
+	{
+		what: "trips, purchases paid/s at 256 clients for one hot trip, over the best of a naive handler with FOR UPDATE on the class", bound: 4, aim: "aim 6 ×", unit: "×",
+		value: func(r *report) (float64, bool) {
+			line, _ := r.find(tripRun, crowd, hotTrip)
+			return ratio(line.applied, r.best(naiveTripRun, hotTrip))
+		},
+	},
+	{
+		what: "reservations/s over HTTP at 256 clients, free seats, over the no-op HTTP ceiling", bound: 0.35, aim: "aim 0.5 ×", unit: "×",
+		value: func(r *report) (float64, bool) { return r.ofCeiling(freeSeats) },
+	},
+	{
+		what: "the same, everything sold out", bound: 0.45, aim: "aim 0.6 ×", unit: "×",
+		value: func(r *report) (float64, bool) { return r.ofCeiling(soldOut) },
+	},
+	{what: "seats oversold in the race, Redis killed in some rounds", bound: 0, most: true, value: named(valueOversold)},
+	{what: "reservations of it that were answered 201 and are missing later", bound: 0, most: true, value: named(valueMissing)},
+	{what: "reservation to its row in MySQL under that load, p99 (worst of the client counts)", bound: 1.5, most: true, unit: "s", value: named(valueRowLag)},
 }
 
 func (r *report) appliedAt(s shape, p pattern) float64 {
 	line, _ := r.find(s.label, crowd, p)
 	return line.applied
+}
+
+// ofCeiling is what part of the no-op HTTP ceiling reservations reach under a load.
+func (r *report) ofCeiling(p pattern) (float64, bool) {
+	line, _ := r.find(reservationRun, crowd, p)
+	ceiling, _ := r.find(noopRun, crowd, uniform)
+	return ratio(line.accepted, ceiling.accepted)
 }
 
 func ratio(a, b float64) (float64, bool) {

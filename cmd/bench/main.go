@@ -3,9 +3,9 @@
 //
 // It starts private MariaDB and Redis servers with durable settings, builds guichet into a temporary
 // directory and drives it over HTTP from the outside, as its clients do: the contract is all it knows
-// of the program, but for two questions to the exchange's tables: whether all that is matched is settled
-// (exchange_burst.go), and what a million resting orders cost, which would take minutes to place one by
-// one (exchange_prefill.go). In the same run it measures naive handlers on the same MariaDB and the ceiling
+// of the program, but for a few questions to its tables: whether all that is matched is settled
+// (exchange_burst.go), what a million resting orders cost, which would take minutes to place one by
+// one (exchange_prefill.go), and when a reservation, which Redis has first, is a row (events_lag.go). In the same run it measures naive handlers on the same MariaDB and the ceiling
 // of HTTP itself, so that every ratio compares figures of one machine, one disk and one hour.
 //
 // All files, of the stores too, are below TMPDIR: it says which disk is measured.
@@ -93,6 +93,8 @@ type options struct {
 	overloadClients int
 	clients         []int // ascending
 	exchangeLanes   int   // that the symbols are spread over
+	raceRounds      int   // of the race for seats, each for an event of its own
+	raceClients     int
 	scenarios       []scenario
 }
 
@@ -104,6 +106,8 @@ func parseOptions(args []string) (options, error) {
 	flags.DurationVar(&o.overload, "overload", time.Minute, "window of each overload run")
 	flags.IntVar(&o.overloadClients, "overload-clients", 1024, "clients of the overload runs")
 	flags.IntVar(&o.exchangeLanes, "exchange-lanes", 1, "lanes that the exchange's symbols are spread over, 1 to 64")
+	flags.IntVar(&o.raceRounds, "race-rounds", 50, "rounds of the race for seats")
+	flags.IntVar(&o.raceClients, "race-clients", 500, "clients of the race for seats")
 	flags.StringVar(&clients, "clients", "1,32,256", "comma list of client counts")
 	flags.StringVar(&only, "only", "", "comma list of scenarios: "+strings.Join(names(scenarios), ",")+" (default all)")
 	if err := flags.Parse(args); err != nil {
@@ -117,6 +121,9 @@ func parseOptions(args []string) (options, error) {
 	}
 	if o.exchangeLanes < 1 || o.exchangeLanes > 64 {
 		return o, errors.New("exchange-lanes are 1 to 64")
+	}
+	if o.raceRounds < 1 || o.raceClients < 1 || o.raceClients > 10_000 {
+		return o, errors.New("race-rounds are 1 or more, race-clients 1 to 10000")
 	}
 	var err error
 	if o.clients, err = parseCounts(clients); err != nil {

@@ -31,6 +31,12 @@ var scenarios = []scenario{
 	exchangeBurst{},
 	exchangeDepth{},
 	exchangeBook{},
+	naiveTrips{},
+	tripLoad{},
+	eventLoad{},
+	eventSoldOut{},
+	eventPayment{},
+	eventRace{},
 }
 
 func names(list []scenario) []string {

@@ -23,6 +23,7 @@ type realServers struct {
 	db             *sql.DB
 	rdb            *redis.Client
 	running        []interface{ Close() error }
+	redisServer    *testbed.RedisServer // to be killed
 }
 
 // startRealServers finds or installs both and starts them with the settings that make what they
@@ -43,7 +44,7 @@ func startRealServers(ctx context.Context) (_ *realServers, err error) {
 	if err != nil {
 		return nil, errors.Join(err, mariadb.Close(), rdb.Close())
 	}
-	s.running = []interface{ Close() error }{mariadb, rdb}
+	s.running, s.redisServer = []interface{ Close() error }{mariadb, rdb}, rdb
 	return s, nil
 }
 

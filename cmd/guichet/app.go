@@ -20,11 +20,13 @@ import (
 	"guichet/handlers"
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/lamport"
 	"guichet/models/operation"
+	"guichet/models/ticket"
 	"guichet/workers"
 )
 
@@ -43,6 +45,7 @@ type app struct {
 	exchangeLanes int
 	publisher     *feed.Publisher
 	tracer        trace.Tracer // nil for none
+	tickets       *ticket.Signer
 
 	identity *identity.Identity
 	hub      *feed.Hub
@@ -69,7 +72,11 @@ func (a *app) prepare(ctx context.Context) error {
 		return err
 	}
 	last, err := operation.LastStamp(ctx, a.db)
+	if err != nil {
+		return err
+	}
 	a.clock.Witness(last)
+	a.tickets, err = ticket.LoadSigner(ctx, a.db)
 	a.publisher = feed.NewPublisher(nil, a.published())
 	return err
 }
@@ -100,10 +107,15 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 			return err
 		}
 	}
+	durable, why := events.Durable(ctx, a.redis)
+	if !durable {
+		slog.InfoContext(ctx, "Redis does not promise to keep what it has answered: reservations are written to the database before they are acknowledged", "because", why)
+	}
 	var err error
 	a.server, err = handlers.NewServer(handlers.Config{
 		DB: a.db, Redis: a.redis, RedisOptions: a.options, Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
 		Lanes: lanes, ExchangeLanes: a.exchangeLanes, LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
+		Hold: s.Hold, Tickets: a.tickets, RedisIsDurable: durable,
 	})
 	return err
 }
@@ -119,7 +131,7 @@ func (a *app) ensureAdmin(ctx context.Context, password string) error {
 func (a *app) withWorkers() {
 	a.workers = &workers.Workers{
 		DB: a.db, Redis: a.redis, NewRedis: a.newRedis, Clock: &a.clock, Publisher: a.publisher, Lanes: workers.Lanes(a.exchangeLanes),
-		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry, Tracer: a.tracer,
+		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry, Tracer: a.tracer, Tickets: a.tickets,
 	}
 }
 

@@ -25,6 +25,7 @@ var contractRouter = sync.OnceValues(func() (routers.Router, error) {
 		return nil, err
 	}
 	spec.Servers = nil
+	openapi3filter.RegisterBodyDecoder("image/png", openapi3filter.FileBodyDecoder)
 	return gorillamux.NewRouter(spec)
 })
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // access is what an operation of the contract answers to whom, when it is about things of the owner's.
@@ -19,6 +20,8 @@ type access struct {
 type scene struct {
 	owner, other, nobody, admin, third *client
 	operation                          string // the owner's, which is an order too
+	trip, purchase                     string // the purchase is the owner's
+	event, held, toRelease, ticket     string // two reservations of the owner's, and the code of a ticket of theirs
 	made                               atomic.Int64
 }
 
@@ -63,14 +66,39 @@ var accesses = map[string]access{
 	"createOrder": {202, 202, 401, 202, func(*scene) any {
 		return map[string]any{"symbol": "TCB", "side": "buy", "quantity": 1, "price": 1}
 	}},
-	"deleteOrders": {202, 202, 401, 202, nil},
-	"getOrder":     {200, 404, 401, 404, nil},
-	"deleteOrder":  {202, 404, 401, 404, nil},
-	"listFills":    {200, 200, 401, 200, nil},
-	"listHoldings": {200, 200, 401, 200, nil},
-	"listLanes":    {403, 403, 401, 200, nil},
-	"updateLane":   {403, 403, 401, 200, func(*scene) any { return map[string]any{"paused": false} }},
-	"getAudit":     {403, 403, 401, 200, nil},
+	"deleteOrders":    {202, 202, 401, 202, nil},
+	"getOrder":        {200, 404, 401, 404, nil},
+	"deleteOrder":     {202, 404, 401, 404, nil},
+	"listFills":       {200, 200, 401, 200, nil},
+	"listHoldings":    {200, 200, 401, 200, nil},
+	"listTrips":       {200, 200, 401, 200, nil},
+	"createTrip":      {403, 403, 401, 201, func(*scene) any { return tripIn(time.Hour, class("seat", 1, 1)) }},
+	"getTrip":         {200, 200, 401, 200, nil},
+	"updateTrip":      {403, 403, 401, 200, func(*scene) any { return terms{"name": "Day train"} }},
+	"listPurchases":   {200, 200, 401, 200, nil},
+	"createPurchase":  {202, 202, 401, 202, func(s *scene) any { return tickets(s.trip, "seat", 1) }},
+	"getPurchase":     {200, 404, 401, 404, nil},
+	"deletePurchase":  {202, 404, 401, 404, nil},
+	"confirmPurchase": {202, 404, 401, 404, nil},
+	"listEvents":      {200, 200, 401, 200, nil},
+	"createEvent": {403, 403, 401, 201, func(*scene) any {
+		return map[string]any{"name": "Chamber music", "starts_at": time.Now().Add(time.Hour).UTC(), "sections": []section{{"A", 1, 1, 1}}}
+	}},
+	"getEvent":              {200, 200, 401, 200, nil},
+	"updateEvent":           {403, 403, 401, 200, func(*scene) any { return map[string]any{"waiting_room": nil} }},
+	"getSeats":              {200, 200, 401, 200, nil},
+	"getPlaceInWaitingRoom": {200, 200, 401, 200, nil},
+	"createReservation":     {201, 201, 401, 201, func(*scene) any { return map[string]any{"quantity": 1} }},
+	"listReservations":      {200, 200, 401, 200, nil},
+	"getReservation":        {200, 404, 401, 404, nil},
+	"deleteReservation":     {200, 404, 401, 404, nil},
+	"payReservation":        {202, 404, 401, 404, nil},
+	"listTickets":           {200, 200, 401, 200, nil},
+	"getTicketPicture":      {200, 404, 401, 200, nil}, // of the admin's door
+	"checkInTicket":         {403, 403, 401, 200, func(*scene) any { return map[string]any{"gate": "North 2"} }},
+	"listLanes":             {403, 403, 401, 200, nil},
+	"updateLane":            {403, 403, 401, 200, func(*scene) any { return map[string]any{"paused": false} }},
+	"getAudit":              {403, 403, 401, 200, nil},
 }
 
 func TestOwnership(t *testing.T) {
@@ -82,6 +110,10 @@ func TestOwnership(t *testing.T) {
 		s.admin.list("TCB")
 		s.admin.issue("TCB", s.owner, 10)
 		s.operation = s.owner.post("/v1/orders", map[string]any{"symbol": "TCB", "side": "sell", "quantity": 10, "price": 40}, wait).operation(t, http.StatusOK).ID
+		s.trip = s.admin.offerSeats(1, 1000).ID
+		s.purchase = s.owner.ask(s.trip, "seat", 1).ID
+		b := &boxOffice{TB: t, admin: s.admin, event: s.admin.announce(map[string]any{"sections": []section{{"A", 2, 20, 1}}})}
+		s.event, s.held, s.toRelease, s.ticket = b.event, b.reserve(s.owner, "A-1-1").ID, b.reserve(s.owner, "A-1-2").ID, s.owner.paid(b.reserve(s.owner, "A-1-3")).Tickets[0]
 		known := map[string]bool{}
 		for _, o := range contractOperations(t) {
 			known[o.OperationID] = true
@@ -128,7 +160,7 @@ func TestOwnership(t *testing.T) {
 
 func (s *scene) ask(o contractOperation, row access, c *client, options ...option) answer {
 	c.Helper()
-	path := o.fill(map[string]string{"number": s.owner.account, "id": s.operation, "name": "bank"})
+	path := o.fill(map[string]string{"number": s.owner.account, "id": s.idFor(o), "name": "bank", "code": s.ticket})
 	if o.OperationID == "deleteOrders" {
 		path += "?symbol=TCB"
 	}
@@ -144,6 +176,24 @@ func (s *scene) ask(o contractOperation, row access, c *client, options ...optio
 		body = row.body(s)
 	}
 	return c.do(o.method, path, body, options...)
+}
+
+// idFor is of what an operation is about.
+func (s *scene) idFor(o contractOperation) string {
+	switch o.OperationID {
+	case "getTrip", "updateTrip":
+		return s.trip
+	case "getPurchase", "deletePurchase", "confirmPurchase":
+		return s.purchase
+	case "getEvent", "updateEvent", "getSeats", "getPlaceInWaitingRoom", "createReservation":
+		return s.event
+	case "getReservation", "payReservation":
+		return s.held
+	case "deleteReservation":
+		return s.toRelease
+	default:
+		return s.operation
+	}
 }
 
 // badTokens are ways to be nobody.

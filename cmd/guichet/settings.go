@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"guichet/models/exchange"
+	"guichet/models/trips"
 )
 
 // settings are flags of every command that has use for them; each is an environment variable too, and the flag wins.
@@ -33,6 +34,7 @@ type apiSettings struct {
 	AdminPassword string        `env:"GUICHET_ADMIN_PASSWORD" help:"Creates the user admin with this password, or gives it to them." placeholder:"PASSWORD"`
 	LaneDepth     int           `env:"GUICHET_LANE_DEPTH" default:"10000" help:"Operations that may wait in a lane before more are refused." placeholder:"N"`
 	SessionIdle   time.Duration `env:"GUICHET_SESSION_IDLE" default:"30m" help:"A session that is not used for so long ends." placeholder:"DURATION"`
+	Hold          time.Duration `env:"GUICHET_HOLD" default:"10m" help:"For how long tickets of trips and seats of events are held unpaid, in whole seconds: 1s to 24h." placeholder:"DURATION"`
 	LockFor       time.Duration `env:"GUICHET_LOCK_FOR" default:"5m" help:"For how long three wrong passwords in a row lock sign-in." placeholder:"DURATION"`
 }
 
@@ -161,6 +163,9 @@ func (a *apiSettings) check() error {
 	}
 	if a.SessionIdle < time.Second || a.LockFor < time.Second {
 		return errors.New("GUICHET_SESSION_IDLE and GUICHET_LOCK_FOR: at least 1s")
+	}
+	if a.Hold < trips.MinHold || a.Hold > trips.MaxHold || a.Hold%time.Second != 0 {
+		return errors.New("GUICHET_HOLD: 1s to 24h, in whole seconds")
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type feedEntry struct {
 		ID          string
 		Kind        string
 		Status      string
+		Position    *int64
 		SessionID   string `json:"session_id"`
 		Reason      string
 		LastEventID string `json:"last_event_id"`
@@ -39,6 +40,7 @@ type feedReader struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	entries []feedEntry
+	queued  []feedEntry // operation.queued: when there is one depends on how long things take, so it is kept apart
 	taken   int
 	last    int64 // the id that a browser would resume from
 	begun   bool  // where the stream begins was told
@@ -143,11 +145,20 @@ func (f *feedReader) read(stream *bufio.Reader) {
 			if line != "\n" { // a comment
 				break
 			}
-			f.last, f.begun = e.ID, f.begun || beginning
-			if e.Event != "" {
+			f.begun = f.begun || beginning
+			if e.ID != 0 || beginning {
+				f.last = e.ID
+			}
+			switch {
+			case e.Event == "operation.queued":
+				if e.ID != 0 {
+					f.Errorf("a place in line with the id %d", e.ID)
+				}
+				f.queued = append(f.queued, e)
+			case e.Event != "":
 				f.entries = append(f.entries, e)
 			}
-			e = feedEntry{}
+			e, beginning = feedEntry{}, false
 			f.changed.Broadcast()
 		default:
 			f.Errorf("a line of another kind: %q", line)

@@ -15,7 +15,7 @@ func TestExchangeHolds(t *testing.T) {
 		if !report.Holds() {
 			t.Errorf("findings against a true history:%s", findings(report.Checks))
 		}
-		expectChecked(t, report.Checks, map[string]int64{"entries_sum_to_zero": 13, "balances_equal_postings": 33, "held_equals_holds": 10, "one_outcome_each": 51, "lane_sequences_dense": 51,
+		expectChecked(t, report.Checks, map[string]int64{"entries_sum_to_zero": 13, "balances_equal_postings": 33, "held_equals_holds": 12, "one_outcome_each": 51, "lane_sequences_dense": 51,
 			"fifo": 44, "parked_agree": 1, "lamport": 64, "replay": 51,
 			"book_not_crossed": 2, "levels_equal_orders": 5, "holdings_equal_issues": 3, "held_shares_equal_orders": 6, "held_cash_equals_orders": 20, "trades_dense": 9,
 			"two_fills_each": 9, "filled_equals_fills": 20, "fees_equal_fills": 3, "trades_equal_entries": 9})

@@ -18,6 +18,7 @@ import (
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/trips"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -34,7 +35,7 @@ func onBothStores(t *testing.T, test func(t *testing.T, h *house)) {
 			t.Cleanup(func() { _ = db.Close() })
 			_, err = db.Migrate(t.Context())
 			must(t, err)
-			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane, exchange.LaneName(0), exchange.LaneName(1)}))
+			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane, trips.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
 			test(t, &house{T: t, db: db})
 		})
 	}
@@ -172,6 +173,9 @@ type round interface {
 func load(tx database.Tx, lane string, commands []operation.Command) (round, error) {
 	if familyOf(lane) == "exchange" {
 		return loadFloor(tx, lane, commands)
+	}
+	if lane == trips.Lane {
+		return loadOffice(tx, commands)
 	}
 	var numbers []string
 	var holds []id.ID

@@ -10,8 +10,10 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/operation"
 	"guichet/models/problem"
+	"guichet/models/trips"
 )
 
 // replayer executes the operations of one counter again, by the rules that its lane executes them by.
@@ -25,8 +27,10 @@ type replayer interface {
 // replayers makes the replayer of each counter, on the ledger that all of them pay through. The key is the name of its lane, or what stands before the
 // first "-" of the names of its lanes, as in exchange-3.
 var replayers = map[string]func(database.Tx, *bank.Ledger) (replayer, error){
-	bank.Lane:  newBankReplayer,
-	"exchange": newExchangeReplayer,
+	bank.Lane:   newBankReplayer,
+	"exchange":  newExchangeReplayer,
+	trips.Lane:  newTripsReplayer,
+	events.Lane: newEventsReplayer,
 }
 
 func familyOf(lane string) string {

@@ -20,6 +20,12 @@ const (
 	KindTransfer   = "transfer"
 )
 
+// Kinds of the journal entries of whatever is sold by ticket, and paid back.
+const (
+	KindPurchase = "purchase"
+	KindRefund   = "refund"
+)
+
 // CashCommand is the payload of a deposit or a withdrawal.
 type CashCommand struct {
 	Account string       `json:"account"`

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -88,6 +89,9 @@ func (tx Tx) query(scans []func(*sql.Rows) error, text string, args []any) (err 
 	return rows.Err()
 }
 
+// Context is the context that the transaction was begun with.
+func (tx Tx) Context() context.Context { return tx.gorm.Statement.Context }
+
 // Embedded says whether the store is the SQLite file.
 func (tx Tx) Embedded() bool { return tx.dialect == "sqlite3" }
 
@@ -129,24 +133,36 @@ func (r *Rows) Len() int { return len(r.args) / len(r.Columns) }
 func (r *Rows) Insert(tx Tx) error { return r.run(tx, "") }
 
 // Upsert writes the rows; where a row with the same key exists, its columns named in update are set instead.
-func (r *Rows) Upsert(tx Tx, key []string, update []string) error {
-	var suffix strings.Builder
+func (r *Rows) Upsert(tx Tx, key, update []string) error {
 	if tx.dialect == "sqlite3" {
-		fmt.Fprintf(&suffix, " ON CONFLICT(%s) DO UPDATE SET ", strings.Join(key, ","))
-	} else {
-		suffix.WriteString(" ON DUPLICATE KEY UPDATE ")
+		return r.run(tx, onConflict(key, update))
 	}
+	sets := make([]string, len(update))
 	for i, column := range update {
-		if i > 0 {
-			suffix.WriteByte(',')
-		}
-		if tx.dialect == "sqlite3" {
-			fmt.Fprintf(&suffix, "%s=excluded.%s", column, column)
-		} else {
-			fmt.Fprintf(&suffix, "%s=VALUES(%s)", column, column)
-		}
+		sets[i] = fmt.Sprintf("%s=VALUES(%s)", column, column)
 	}
-	return r.run(tx, suffix.String())
+	return r.run(tx, " ON DUPLICATE KEY UPDATE "+strings.Join(sets, ","))
+}
+
+// UpsertWhere is Upsert that leaves an existing row as it is unless it fulfils the condition, in which columns are named with their table. A column that the
+// condition reads must be the last in update: MySQL sets them one after the other.
+func (r *Rows) UpsertWhere(tx Tx, key, update []string, condition string) error {
+	if tx.dialect == "sqlite3" {
+		return r.run(tx, onConflict(key, update)+" WHERE "+condition)
+	}
+	sets := make([]string, len(update))
+	for i, column := range update {
+		sets[i] = fmt.Sprintf("%s=IF(%s,VALUES(%s),%s.%s)", column, condition, column, r.Table, column)
+	}
+	return r.run(tx, " ON DUPLICATE KEY UPDATE "+strings.Join(sets, ","))
+}
+
+func onConflict(key, update []string) string {
+	sets := make([]string, len(update))
+	for i, column := range update {
+		sets[i] = column + "=excluded." + column
+	}
+	return fmt.Sprintf(" ON CONFLICT(%s) DO UPDATE SET %s", strings.Join(key, ","), strings.Join(sets, ","))
 }
 
 func (r *Rows) run(tx Tx, suffix string) error {

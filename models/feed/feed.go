@@ -19,16 +19,20 @@ import (
 
 // Names of entries, as the contract lists them.
 const (
-	OperationStarted  = "operation.started"
-	OperationFinished = "operation.finished"
-	NoticeGiven       = "notice"
-	SessionEnded      = "session.ended"
-	OrderFilled       = "order.filled"
-	OrderCanceled     = "order.canceled"
-	Traded            = "trade"
-	BookChanged       = "book.changed"
-	CandlesChanged    = "candles.changed"
-	Gap               = "feed.gap"
+	OperationStarted   = "operation.started"
+	OperationFinished  = "operation.finished"
+	OperationQueued    = "operation.queued" // told and not kept: see Passing
+	NoticeGiven        = "notice"
+	SessionEnded       = "session.ended"
+	OrderFilled        = "order.filled"
+	OrderCanceled      = "order.canceled"
+	Traded             = "trade"
+	BookChanged        = "book.changed"
+	CandlesChanged     = "candles.changed"
+	PurchaseExpired    = "purchase.expired"
+	SeatChanged        = "seat.changed"
+	ReservationExpired = "reservation.expired"
+	Gap                = "feed.gap"
 )
 
 // Entry is one thing that happened, on one topic.
@@ -52,6 +56,9 @@ const (
 	CandlesTopic = "candles:"
 )
 
+// EventTopic is the topic of what happens to the seats of an event, before the event's id. It is public.
+const EventTopic = "event:"
+
 // width is how many positions the entry takes: an operation's end stands for its start too, which comes one position before it.
 func (e *Entry) width() int64 {
 	if e.Event == OperationFinished {
@@ -73,15 +80,22 @@ func (e *Entry) Frames(b []byte, after int64) []byte {
 	return b
 }
 
+// Passing writes an entry that is told once and not kept, so without a position: readers resume from where they were before it.
+func (e *Entry) Passing(b []byte) []byte { return e.body(b) }
+
 func (e *Entry) frame(b []byte) []byte {
 	b = append(b, "id: "...)
 	b = strconv.AppendInt(b, e.Position, 10)
-	b = append(b, "\nevent: "...)
+	return e.body(append(b, '\n'))
+}
+
+func (e *Entry) body(b []byte) []byte {
+	b = append(b, "event: "...)
 	b = append(b, e.Event...)
 	b = append(b, "\ndata: {\"at\":\""...)
 	b = e.At.UTC().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')
-	if e.Event != OperationStarted && e.Event != OperationFinished { // an operation shows the stamp itself
+	if e.Event != OperationStarted && e.Event != OperationFinished && e.Event != OperationQueued { // an operation shows the stamp itself
 		b = append(b, ",\"lamport\":"...)
 		b = strconv.AppendInt(b, int64(e.Lamport), 10)
 	}

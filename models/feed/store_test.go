@@ -144,6 +144,15 @@ func TestTrimIsBounded(t *testing.T) {
 }
 
 // An operation's end stands for its start, too: a reader that has seen only the start gets the end.
+// What is not kept has no position, so that a reader's stays what it was.
+func TestPassing(t *testing.T) {
+	t.Parallel()
+	e := Entry{Event: OperationQueued, At: time.UnixMicro(1_000_001), Lamport: 5, Data: json.RawMessage(`{"id":"x","lamport":3}`)}
+	if got, want := string(e.Passing([]byte("a"))), "aevent: operation.queued\ndata: {\"at\":\"1970-01-01T00:00:01.000001Z\",\"id\":\"x\",\"lamport\":3}\n\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestFrames(t *testing.T) {
 	t.Parallel()
 	db := openSQLite(t)

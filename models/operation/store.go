@@ -84,6 +84,19 @@ func IsAnyWaiting(tx database.Tx, lane string, first, last id.ID) (bool, error) 
 	return n > 0, err
 }
 
+// StatusOf is how an operation that is in the journal has ended, or Queued if it has not; else ErrNotFound.
+func StatusOf(tx database.Tx, operation id.ID) (Status, error) {
+	var found []Status
+	err := tx.Gorm().Raw("SELECT COALESCE(o.status, ?) FROM operations j LEFT JOIN outcomes o ON o.operation_id = j.id WHERE j.id = ?", string(Queued), operation[:]).Scan(&found).Error
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", ErrNotFound
+	}
+	return found[0], nil
+}
+
 // NewestWaiting is the newest batch of a lane that waits, or zero if none does.
 func NewestWaiting(tx database.Tx, lane string) (newest id.ID, err error) {
 	err = tx.Gorm().Raw("SELECT MAX(id) FROM journal_batches WHERE lane = ?", lane).Row().Scan(&newest)

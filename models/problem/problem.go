@@ -50,6 +50,34 @@ const (
 	FOKNotFillable         Code = "fok_not_fillable"
 	UnknownOrder           Code = "unknown_order"
 	OrderNotOpen           Code = "order_not_open"
+	UnknownTrip            Code = "unknown_trip"
+	UnknownClass           Code = "unknown_class"
+	InvalidQuantity        Code = "invalid_quantity"
+	TripClosed             Code = "trip_closed"
+	Departed               Code = "departed"
+	NotEnoughStock         Code = "not_enough_stock"
+	UnknownPurchase        Code = "unknown_purchase"
+	PurchaseExpired        Code = "purchase_expired"
+	PurchaseNotHeld        Code = "purchase_not_held"
+	PurchaseEnded          Code = "purchase_ended"
+	RefundClosed           Code = "refund_closed"
+	StockInUse             Code = "stock_in_use"
+	UnknownEvent           Code = "unknown_event"
+	UnknownSection         Code = "unknown_section"
+	UnknownSeat            Code = "unknown_seat"
+	SeatTaken              Code = "seat_taken"
+	SoldOut                Code = "sold_out"
+	NoAdjacentSeats        Code = "no_adjacent_seats"
+	SeatLimit              Code = "seat_limit"
+	EventStarted           Code = "event_started"
+	WaitingRoom            Code = "waiting_room"
+	UnknownReservation     Code = "unknown_reservation"
+	ReservationExpired     Code = "reservation_expired"
+	ReservationNotHeld     Code = "reservation_not_held"
+	ReservationEnded       Code = "reservation_ended"
+	UnknownTicket          Code = "unknown_ticket"
+	TicketUsed             Code = "ticket_used"
+	TicketRefunded         Code = "ticket_refunded"
 	NotReplayable          Code = "not_replayable"
 	OperationFailed        Code = "operation_failed"
 )
@@ -97,6 +125,34 @@ var kinds = map[Code]kind{
 	FOKNotFillable:         {409, "Fill-or-kill not fillable"},
 	UnknownOrder:           {404, "Unknown order"},
 	OrderNotOpen:           {409, "Order not open"},
+	UnknownTrip:            {404, "Unknown trip"},
+	UnknownClass:           {404, "Unknown class"},
+	InvalidQuantity:        {422, "Invalid quantity"},
+	TripClosed:             {409, "Trip closed"},
+	Departed:               {409, "Departed"},
+	NotEnoughStock:         {409, "Not enough stock"},
+	UnknownPurchase:        {404, "Unknown purchase"},
+	PurchaseExpired:        {409, "Purchase expired"},
+	PurchaseNotHeld:        {409, "Purchase not held"},
+	PurchaseEnded:          {409, "Purchase ended"},
+	RefundClosed:           {409, "Refund closed"},
+	StockInUse:             {409, "Stock in use"},
+	UnknownEvent:           {404, "Unknown event"},
+	UnknownSection:         {422, "Unknown section"},
+	UnknownSeat:            {422, "Unknown seat"},
+	SeatTaken:              {409, "Seat taken"},
+	SoldOut:                {409, "Sold out"},
+	NoAdjacentSeats:        {409, "No adjacent seats"},
+	SeatLimit:              {409, "Seat limit"},
+	EventStarted:           {409, "Event started"},
+	WaitingRoom:            {429, "Waiting room"},
+	UnknownReservation:     {404, "Unknown reservation"},
+	ReservationExpired:     {409, "Reservation expired"},
+	ReservationNotHeld:     {409, "Reservation not held"},
+	ReservationEnded:       {409, "Reservation ended"},
+	UnknownTicket:          {404, "Unknown ticket"},
+	TicketUsed:             {409, "Ticket used"},
+	TicketRefunded:         {409, "Ticket refunded"},
 	NotReplayable:          {409, "Not replayable"},
 	OperationFailed:        {500, "The operation failed"},
 }

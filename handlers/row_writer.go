@@ -1,0 +1,84 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"guichet/models/database"
+	"guichet/models/events"
+)
+
+const (
+	// rowPatience is how long a reservation may wait to be written.
+	rowPatience = 5 * time.Second
+	// mostRows is how many are written at once.
+	mostRows = 256
+)
+
+// rowWriter writes reservations to the database before they are acknowledged. Whatever came while the last ones were being written is written together: a
+// store whose commits cost more than the rest of the request still keeps up.
+type rowWriter struct {
+	db      *database.DB
+	waiting chan rowToWrite
+	writing chan struct{} // has a token while nobody writes
+}
+
+type rowToWrite struct {
+	reservation events.Reservation
+	done        chan error
+}
+
+func newRowWriter(db *database.DB) *rowWriter {
+	w := &rowWriter{db: db, waiting: make(chan rowToWrite, 4*mostRows), writing: make(chan struct{}, 1)}
+	w.writing <- struct{}{}
+	return w
+}
+
+// write returns when the reservation is in the database.
+func (w *rowWriter) write(ctx context.Context, reservation events.Reservation) error {
+	ctx, cancel := context.WithTimeout(ctx, rowPatience)
+	defer cancel()
+	row := rowToWrite{reservation, make(chan error, 1)}
+	select {
+	case w.waiting <- row:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		select {
+		case err := <-row.done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.writing: // whoever waits writes for all
+			w.writeWaiting(context.WithoutCancel(ctx))
+			w.writing <- struct{}{}
+		}
+	}
+}
+
+func (w *rowWriter) writeWaiting(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, rowPatience)
+	defer cancel()
+	var rows []rowToWrite
+	for len(rows) < mostRows {
+		select {
+		case row := <-w.waiting:
+			rows = append(rows, row)
+			continue
+		default:
+		}
+		break
+	}
+	if len(rows) == 0 {
+		return
+	}
+	reservations := make([]events.Reservation, len(rows))
+	for i := range rows {
+		reservations[i] = rows[i].reservation
+	}
+	err := w.db.Write(ctx, func(tx database.Tx) error { return events.StoreReservations(tx, reservations) })
+	for i := range rows {
+		rows[i].done <- err
+	}
+}

@@ -1,0 +1,200 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"guichet/models/bank"
+	"guichet/models/database"
+	"guichet/models/events"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/lamport"
+	"guichet/models/operation"
+	"guichet/models/ticket"
+)
+
+// eventsCounter executes payments and refunds of reservations, and while its lane is held has the database follow what Redis decides (see eventSync).
+type eventsCounter struct {
+	db      *database.DB
+	seats   *events.Seats
+	tickets *ticket.Signer
+	halls   sync.Map // *events.Hall by id.ID: they never change
+	poke    chan struct{}
+	metrics *seatMetrics
+}
+
+func newEventsCounter(w *Workers) *eventsCounter {
+	return &eventsCounter{db: w.DB, seats: events.NewSeats(w.Redis), tickets: w.Tickets, poke: make(chan struct{}, 1), metrics: w.metrics.seats}
+}
+
+func (c *eventsCounter) forget() {} // what it keeps never changes
+
+// hall finds the hall of an event.
+func (c *eventsCounter) hall(ctx context.Context, event id.ID) (*events.Hall, error) {
+	if known, ok := c.halls.Load(event); ok {
+		return known.(*events.Hall), nil
+	}
+	found, err := events.GetEvent(c.db.Read(ctx), event)
+	if err != nil {
+		return nil, err
+	}
+	hall, err := events.NewHall(found.ID, found.Sections)
+	if err == nil {
+		c.halls.Store(event, hall)
+	}
+	return hall, err
+}
+
+// loaded does something with an event's seats in Redis, and has them made anew from the database if Redis does not know the event.
+func (c *eventsCounter) loaded(ctx context.Context, hall *events.Hall, do func() error) error {
+	err := do()
+	if !errors.Is(err, events.ErrNotLoaded) {
+		return err
+	}
+	if err := events.LoadSeats(ctx, c.db, c.seats, hall); err != nil {
+		return err
+	}
+	slog.InfoContext(ctx, "the seats of an event were restored in Redis from the database", "event", hall.Event())
+	return do()
+}
+
+type eventsRound struct {
+	*eventsCounter
+	*events.Round
+	commands map[id.ID]eventsCommand
+	halls    map[id.ID]*events.Hall
+	claimed  map[id.ID]bool // by the payment that claims the reservation
+
+	settlements map[id.ID][]events.Settlement // by event: what Redis is to be told when all this is stored
+}
+
+type eventsCommand struct {
+	events.Command
+	err error // why it cannot be read
+}
+
+// load claims in Redis the reservations that are to be paid: from then on nobody else can have their seats, until this very operation has an outcome.
+func (c *eventsCounter) load(tx database.Tx, commands []operation.Command) (round, error) {
+	r := &eventsRound{eventsCounter: c, commands: map[id.ID]eventsCommand{}, halls: map[id.ID]*events.Hall{}, claimed: map[id.ID]bool{}, settlements: map[id.ID][]events.Settlement{}}
+	var concerned events.Concerned
+	claims := map[id.ID][]events.ClaimOf{}
+	for i := range commands {
+		read, err := events.DecodeCommand(commands[i].Kind, commands[i].Payload)
+		if r.commands[commands[i].ID] = (eventsCommand{read, err}); err != nil {
+			continue
+		}
+		concerned.Accounts = append(concerned.Accounts, read.Account)
+		concerned.Reservations = append(concerned.Reservations, read.Reservation)
+		if commands[i].Kind == events.KindPayment {
+			claims[read.Event] = append(claims[read.Event], events.ClaimOf{Reservation: read.Reservation, Operation: commands[i].ID})
+		} else {
+			concerned.Refunds = append(concerned.Refunds, read.Reservation)
+		}
+		if r.halls[read.Event] == nil {
+			if r.halls[read.Event], err = c.hall(tx.Context(), read.Event); err != nil {
+				return nil, err
+			}
+		}
+	}
+	concerned.Events = slices.Collect(maps.Keys(r.halls))
+	if err := tx.Flush(); err != nil { // who has the lane is known, and locked, before anything is claimed
+		return nil, err
+	}
+	for event, of := range claims {
+		found, err := r.claim(tx.Context(), r.halls[event], of)
+		if err != nil {
+			return nil, err
+		}
+		concerned.Claimed = append(concerned.Claimed, found...)
+	}
+	var err error
+	r.Round, err = events.LoadRound(tx, concerned)
+	return r, err
+}
+
+func (r *eventsRound) claim(ctx context.Context, hall *events.Hall, of []events.ClaimOf) (found []events.Reservation, err error) {
+	var results []events.ClaimResult
+	err = r.loaded(ctx, hall, func() (err error) {
+		results, err = r.seats.Claim(ctx, hall, of, time.Now())
+		return err
+	})
+	for i := range results {
+		if results[i].Outcome != events.ClaimUnknown {
+			found = append(found, results[i].Reservation)
+		}
+		r.claimed[of[i].Operation] = results[i].Outcome == events.Claimed
+	}
+	return found, err
+}
+
+func (r *eventsRound) lastStamp() lamport.Stamp { return r.LastStamp() }
+
+func (r *eventsRound) decide(c *operation.Command, stamp lamport.Stamp, at time.Time) decision {
+	read := r.commands[c.ID]
+	if read.err != nil {
+		panic(fmt.Errorf("a payload that did not come through the contract: %w", read.err))
+	}
+	cause := bank.Cause{OperationID: c.ID, Stamp: stamp, At: at}
+	if c.Kind == events.KindRefund {
+		refunded, refusal := r.Refund(cause, read.Reservation)
+		if refusal != nil {
+			return decision{refusal: refusal}
+		}
+		r.settleAs(read.Command, c.ID, events.Refunded)
+		return decision{result: r.result(refunded)}
+	}
+	paid, refusal := r.Pay(cause, read.Reservation, r.claimed[c.ID])
+	if refusal != nil {
+		if r.claimed[c.ID] {
+			r.settleAs(read.Command, c.ID, events.Freed)
+		}
+		return decision{refusal: refusal}
+	}
+	r.settleAs(read.Command, c.ID, events.Sold)
+	return decision{result: r.result(paid)}
+}
+
+func (r *eventsRound) settleAs(c events.Command, operation id.ID, to events.SettledTo) {
+	settlement := events.Settlement{Reservation: c.Reservation, Operation: operation, To: to}
+	if known := r.Reservation(c.Reservation); known != nil {
+		settlement.UserID, settlement.Seats = known.UserID, known.Seats
+	}
+	r.settlements[c.Event] = append(r.settlements[c.Event], settlement)
+}
+
+func (r *eventsRound) result(reservation *events.Reservation) []byte {
+	return reservation.AppendJSON(make([]byte, 0, 384), r.halls[reservation.EventID], r.tickets)
+}
+
+func (r *eventsRound) prepare(database.Tx) error { return nil }
+
+func (r *eventsRound) store(tx database.Tx) ([]feed.Entry, error) { return nil, r.Save(tx) }
+
+// settlePatience is how long Redis may take to be told of a commit. What it was not told the reconciliation finds.
+const settlePatience = 2 * time.Second
+
+// settle tells Redis what was committed: seats that were claimed are sold, or free again.
+func (r *eventsRound) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	for event, settlements := range r.settlements {
+		settle := func() error {
+			_, err := r.seats.Settle(ctx, r.halls[event], settlements, time.Now())
+			return err
+		}
+		if err := r.loaded(ctx, r.halls[event], settle); err != nil {
+			slog.WarnContext(ctx, "Redis was not told of payments; the reconciliation will see to it", "event", event, "error", err)
+		}
+	}
+	select {
+	case r.poke <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,237 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"guichet/models/database"
+	"guichet/models/events"
+	"guichet/models/feed"
+	"guichet/models/id"
+	"guichet/models/operation"
+)
+
+const (
+	// syncEvery is how often the database is brought up to what Redis has decided. A second is what is promised.
+	syncEvery = 250 * time.Millisecond
+	// syncAtOnce is how many marks are written in one transaction, which keeps payments waiting.
+	syncAtOnce = 1000
+	// expireAtOnce is how many holds one script ends, which keeps Redis busy.
+	expireAtOnce = 200
+	// reconcileEvery is how often Redis and the database are compared.
+	reconcileEvery = 30 * time.Second
+	// overFor is how long after an event has started its seats are kept in Redis, and forgetting how long it is tried to drop them.
+	overFor    = 24 * time.Hour
+	forgetting = 24 * time.Hour
+)
+
+// attend has the database follow what Redis decides, ends holds whose time is up, and mends what the two do not agree on.
+func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
+	tick := time.NewTicker(syncEvery)
+	defer tick.Stop()
+	var reconciled time.Time
+	var failed bool
+	for {
+		err := c.follow(ctx, a)
+		if err == nil && time.Since(reconciled) >= reconcileEvery {
+			if err = c.reconcileAll(ctx, a); err == nil {
+				reconciled = time.Now()
+			}
+		}
+		if err != nil && ctx.Err() == nil && !failed { // once: a store that is away is told of by many already
+			slog.WarnContext(ctx, "the seats in Redis and in the database are not brought together; it is tried again", "error", err)
+		}
+		failed = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-c.poke:
+		}
+	}
+}
+
+// follow does what is due for every event that is not long over.
+func (c *eventsCounter) follow(ctx context.Context, a *attendance) error {
+	now := time.Now()
+	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor))
+	if err != nil {
+		return err
+	}
+	pending, err := c.seats.Pending(ctx, open, now)
+	if err != nil {
+		return err
+	}
+	var marks int64
+	for _, p := range pending {
+		marks += p.Unsynced
+	}
+	c.metrics.unsynced.Set(float64(marks))
+	if marks == 0 {
+		c.metrics.lag.Set(0)
+	}
+	for _, p := range pending {
+		if err == nil && p.Due {
+			err = c.expire(ctx, p.Event)
+		}
+		if err == nil && (p.Due || p.Unsynced > 0) {
+			err = c.sync(ctx, a, p.Event)
+		}
+	}
+	return err
+}
+
+func (c *eventsCounter) expire(ctx context.Context, event id.ID) error {
+	for more := true; more; {
+		var err error
+		if _, more, err = c.seats.Expire(ctx, event, time.Now(), expireAtOnce); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sync writes what the database has not heard of an event, in batches. A batch is read while the lane is locked, so that no payment changes what it is about. Should
+// the process die before Redis is told, the batch is written again, which changes nothing.
+func (c *eventsCounter) sync(ctx context.Context, a *attendance, event id.ID) error {
+	hall, err := c.hall(ctx, event)
+	if err != nil {
+		return err
+	}
+	for more := true; more; {
+		var batch events.Batch
+		err := a.write(ctx, func(tx database.Tx) (entries []feed.Entry, err error) {
+			if batch, err = c.seats.Unsynced(ctx, hall, syncAtOnce); err != nil || batch.Marks == 0 {
+				return nil, err
+			}
+			return c.storeBatch(tx, a, hall, &batch)
+		})
+		if errors.Is(err, events.ErrNotLoaded) {
+			return nil // Redis has lost it; whoever needs it next loads it
+		}
+		if err != nil {
+			return err
+		}
+		if batch.Marks == 0 {
+			return nil
+		}
+		lag := time.Since(batch.Oldest)
+		c.metrics.lag.Set(lag.Seconds())
+		c.metrics.lags.Observe(lag.Seconds())
+		if err := c.seats.Synced(ctx, hall, batch); err != nil {
+			return err
+		}
+		more = batch.More
+	}
+	return nil
+}
+
+// storeBatch writes a batch, and returns what the feed tells of it. That a reservation has expired is told when its row learns of it, so that it is told once.
+func (c *eventsCounter) storeBatch(tx database.Tx, a *attendance, hall *events.Hall, batch *events.Batch) ([]feed.Entry, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	expired, err := events.NewlyExpired(tx, batch.Reservations)
+	if err != nil {
+		return nil, err
+	}
+	if err := events.StoreReservations(tx, batch.Reservations); err != nil {
+		return nil, err
+	}
+	for i := range batch.Reservations {
+		a.x.clock.Witness(batch.Reservations[i].Lamport)
+	}
+	stamp := a.x.clock.Tick()
+	entries := make([]feed.Entry, 0, len(expired)+1)
+	for i := range expired {
+		entries = append(entries, feed.Entry{Topic: feed.UserTopic(expired[i].UserID), Event: feed.ReservationExpired, At: now, Lamport: stamp, Data: expired[i].AppendJSON(nil, hall, c.tickets)})
+	}
+	if len(batch.Seats) > 0 {
+		entries = append(entries, feed.Entry{Topic: feed.EventTopic + hall.Event().String(), Event: feed.SeatChanged, At: now, Lamport: stamp,
+			Data: events.AppendSeatsChanged(nil, hall, batch.Epoch, batch.Version, batch.Seats)})
+	}
+	return entries, nil
+}
+
+// reconcileAll compares Redis with the database, event by event, and drops the events that are long over.
+func (c *eventsCounter) reconcileAll(ctx context.Context, a *attendance) error {
+	now := time.Now()
+	known, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor-forgetting))
+	if err != nil {
+		return err
+	}
+	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor))
+	if err != nil {
+		return err
+	}
+	for _, event := range known[:len(known)-len(open)] { // they are in the order in which they start
+		if _, err := c.seats.Forget(ctx, event); err != nil {
+			return err
+		}
+		c.halls.Delete(event)
+	}
+	for _, event := range open {
+		if err := c.reconcile(ctx, a, event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reconcile mends what Redis and the database do not agree on about an event: a crash after a commit leaves claims that are not settled, and a Redis that was set back
+// to an earlier state has forgotten sales. What it mends is told in the log and counted.
+func (c *eventsCounter) reconcile(ctx context.Context, a *attendance, event id.ID) error {
+	hall, err := c.hall(ctx, event)
+	if err != nil {
+		return err
+	}
+	return a.locked(ctx, func(tx database.Tx) error {
+		var state events.State
+		err := c.loaded(ctx, hall, func() (err error) {
+			state, err = c.seats.State(ctx, hall)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		truth, err := c.truth(tx, event, &state)
+		if err != nil {
+			return err
+		}
+		for _, difference := range events.Compare(&state, &truth) {
+			mended, err := c.seats.Mend(ctx, hall, difference, time.Now())
+			if err != nil {
+				return err
+			}
+			if mended {
+				c.metrics.mended.WithLabelValues(string(difference.Kind)).Inc()
+				slog.WarnContext(ctx, "Redis and the database did not agree on seats; it is mended", "event", event, "kind", difference.Kind,
+					"reservation", difference.Reservation.ID, "operation_id", difference.Operation, "seats", hall.Names(difference.Seats))
+			}
+		}
+		return nil
+	})
+}
+
+// truth reads what the database says, payments that have claimed reservations included.
+func (c *eventsCounter) truth(tx database.Tx, event id.ID, state *events.State) (events.Truth, error) {
+	truth, err := events.ReadTruth(tx, event)
+	truth.Decided = map[id.ID]events.SettledTo{}
+	for _, claim := range state.Claims() {
+		if err != nil {
+			break
+		}
+		var status operation.Status
+		payment := claim.Operation
+		status, err = operation.StatusOf(tx, payment)
+		switch {
+		case errors.Is(err, operation.ErrNotFound):
+			truth.Decided[payment], err = events.Unclaimed, nil
+		case status == operation.Succeeded:
+			truth.Decided[payment] = events.Sold
+		case status == operation.Rejected, status == operation.Failed:
+			truth.Decided[payment] = events.Freed
+		}
+	}
+	return truth, err
+}
