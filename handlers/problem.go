@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/redis/go-redis/v9"
 
 	"guichet/models/database"
 	"guichet/models/problem"
@@ -58,11 +61,25 @@ func asProblem(err error) *problem.Problem {
 		return p
 	case errors.As(err, &fromEcho):
 		return echoProblem(fromEcho)
-	case database.IsTransient(err):
+	case database.IsTransient(err), isRedisAway(err):
 		return problem.New(problem.Unavailable, "A store is away; please try again.").After(retryLater).Because(err)
 	default:
 		return problem.New(problem.Internal, "Something went wrong; it has been logged.").Because(err)
 	}
+}
+
+// isRedisAway says whether an error is that Redis does not answer, or not yet: it is starting, or another of its servers takes over.
+func isRedisAway(err error) bool {
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted) {
+		return true
+	}
+	for _, prefix := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "BUSY"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // echoProblem translates what Echo's router and binder refuse by themselves.

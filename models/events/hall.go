@@ -23,14 +23,12 @@ import (
 
 // Limits of a hall.
 const (
-	MaxSections       = 100
-	MaxSeats          = 100_000 // the map of a hall is then a text of at most 200 kB
-	MaxRows           = 1000    // of a section
-	MaxSeatsPerRow    = 1000
-	MaxPrice          = money.Max / MaxSeatsPerRequest
-	MaxSeatsPerPerson = 1000
-	// MaxSeatsPerRequest is how many seats a reservation can have.
-	MaxSeatsPerRequest = 100
+	MaxSections        = 100
+	MaxSeats           = 100_000 // the map of a hall is then a text of at most 200 kB
+	MaxRows            = 1000    // of a section
+	MaxSeatsPerRow     = 1000
+	MaxSeatsPerRequest = 100                            // of a reservation
+	MaxPrice           = money.Max / MaxSeatsPerRequest // so that every reservation can be paid
 )
 
 const maxSectionName = 16

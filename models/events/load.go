@@ -72,14 +72,17 @@ func (s *Seats) tryLoad(ctx context.Context, hall *Hall, read func(context.Conte
 		return false, err
 	}
 	loaded, err := s.loadAs(ctx, hall, name, read)
-	if err != nil {
-		// The others need not wait for as long as one is waited for that has died.
+	if err != nil || loaded {
+		// Those who wait need not do so for as long as for one that has died.
 		err = errors.Join(err, yieldScript.run(context.WithoutCancel(ctx), s.client, hall.keys.all(hall.keys.loading()), time.Time{}, name).Err())
 	}
 	return loaded, err
 }
 
 func (s *Seats) loadAs(ctx context.Context, hall *Hall, name string, read func(context.Context) (Snapshot, error)) (bool, error) {
+	if n, err := s.client.Exists(ctx, hall.keys.hall()).Result(); n > 0 || err != nil {
+		return n > 0, err // another's turn has just ended
+	}
 	snapshot, err := read(ctx)
 	if err != nil {
 		return false, fmt.Errorf("events: reading event %s: %w", hall.event, err)

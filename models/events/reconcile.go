@@ -22,6 +22,7 @@ type State struct {
 	Reservations map[id.ID]Reservation // held (those with ClaimedBy are being paid), and ended or paid ones that the database has not heard of
 	Owners       map[int]id.ID         // seat → reservation that holds it or has bought it
 	Sold         map[int]id.ID         // seat → reservation that has bought it
+	Users        map[id.ID]int         // user → how many seats, held and sold
 	Marked       map[id.ID]bool        // reservations of which the database has not heard yet
 
 	broken []int // seats of which the map says something else than the tickets and the reservations
@@ -34,18 +35,19 @@ type State struct {
 func (s *Seats) State(ctx context.Context, hall *Hall) (State, error) {
 	var head *redis.SliceCmd
 	var text *redis.StringCmd
-	var tickets, records *redis.MapStringStringCmd
+	var tickets, records, users *redis.MapStringStringCmd
 	var marks *redis.StringSliceCmd
 	k := hall.keys
 	_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		head, text = p.HMGet(ctx, k.hall(), "epoch", "synced"), p.Get(ctx, k.text())
 		tickets, records, marks = p.HGetAll(ctx, k.tickets()), p.HGetAll(ctx, k.reservations()), p.LRange(ctx, k.unsynced(), 0, -1)
+		users = p.HGetAll(ctx, k.users())
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return State{}, err
 	}
-	state := State{Reservations: map[id.ID]Reservation{}, Owners: map[int]id.ID{}, Sold: map[int]id.ID{}, Marked: map[id.ID]bool{}}
+	state := State{Reservations: map[id.ID]Reservation{}, Owners: map[int]id.ID{}, Sold: map[int]id.ID{}, Users: map[id.ID]int{}, Marked: map[id.ID]bool{}}
 	if state.Epoch, state.Version, err = readHead(head.Val(), int64(len(marks.Val()))); err != nil {
 		return State{}, err
 	}
@@ -55,8 +57,23 @@ func (s *Seats) State(ctx context.Context, hall *Hall) (State, error) {
 	if err := state.readRecords(hall, records.Val(), marks.Val()); err != nil {
 		return State{}, err
 	}
+	if err := state.readUsers(users.Val()); err != nil {
+		return State{}, err
+	}
 	err = state.readSeats(hall, text.Val(), tickets.Val())
 	return state, err
+}
+
+func (s *State) readUsers(users map[string]string) error {
+	for text, number := range users {
+		user, err1 := id.Parse(text)
+		n, err2 := strconv.Atoi(number)
+		if err := errors.Join(err1, err2); err != nil {
+			return fmt.Errorf("%w: user %q has %q seats", ErrMalformed, text, number)
+		}
+		s.Users[user] = n
+	}
+	return nil
 }
 
 func (s *State) readRecords(hall *Hall, records map[string]string, marks []string) error {
@@ -88,12 +105,13 @@ func (s *State) readSeats(hall *Hall, text string, tickets map[string]string) er
 			return fmt.Errorf("%w: the ticket of place %q is %q", ErrMalformed, placeText, ownerText)
 		}
 		s.Owners[seat] = owner
-		if text[place] == charSold {
-			s.Sold[seat] = owner
-		}
 	}
 	for seat := range hall.Size() {
-		if text[hall.place(seat)] != s.char(seat) {
+		char := s.char(seat)
+		if char == charSold {
+			s.Sold[seat] = s.Owners[seat]
+		}
+		if text[hall.place(seat)] != char {
 			s.broken = append(s.broken, seat)
 		}
 	}
@@ -131,6 +149,7 @@ type Difference struct {
 	Reservation Reservation // as far as it is known: ID, UserID, Seats
 	Operation   id.ID       // of a claim
 	Seats       []int       // that are concerned
+	Count       int         // of a user: how many seats too many
 }
 
 // DifferenceKind says what is mended, and how.
@@ -145,6 +164,7 @@ const (
 	ClaimOrphan  DifferenceKind = "claim_orphan"  // claimed by a payment that does not exist: held again
 	Lost         DifferenceKind = "lost"          // held in the database, not in Redis: held again if all its seats are free, else released
 	Unheard      DifferenceKind = "unheard"       // in Redis, not in the database, and no mark says so: marked
+	Miscounted   DifferenceKind = "miscounted"    // a user has another number of seats than is counted, of whatever state: counted anew
 	BrokenMap    DifferenceKind = "broken_map"    // the map says something else than the tickets: it is painted anew
 )
 
@@ -162,12 +182,19 @@ func (s *State) Claims() []ClaimOf {
 
 // Compare lists what Redis and the database do not agree on, in the order in which it is to be mended.
 func Compare(state *State, truth *Truth) []Difference {
-	c := comparison{state: state, truth: truth, settled: map[id.ID]bool{}}
+	c := comparison{state: state, truth: truth, settled: map[id.ID]bool{}, users: map[id.ID]id.ID{}}
+	for _, sale := range truth.Sold {
+		c.users[sale.Reservation] = sale.UserID
+	}
+	for _, r := range state.Reservations {
+		c.users[r.ID] = r.UserID
+	}
 	c.claims()
 	c.notPaid()
 	c.notSold()
 	c.notHeld()
 	c.unheard()
+	c.miscounted()
 	if len(state.broken) > 0 {
 		c.differences = append(c.differences, Difference{Kind: BrokenMap, Seats: state.broken})
 	}
@@ -177,7 +204,8 @@ func Compare(state *State, truth *Truth) []Difference {
 type comparison struct {
 	state       *State
 	truth       *Truth
-	settled     map[id.ID]bool // reservations whose claim says it all
+	settled     map[id.ID]bool  // reservations whose claim says it all
+	users       map[id.ID]id.ID // reservation → user, as far as is known
 	differences []Difference
 }
 
@@ -208,22 +236,20 @@ func (c *comparison) notPaid() {
 	}
 	for _, owner := range byID(wrong) {
 		r := c.state.Reservations[owner]
-		r.ID = owner
+		r.ID, r.UserID = owner, c.users[owner]
 		c.add(NotPaid, r, wrong[owner])
 	}
 }
 
 func (c *comparison) notSold() {
 	missing := map[id.ID][]int{}
-	users := map[id.ID]id.ID{}
 	for _, sale := range c.truth.Sold {
 		if c.state.Sold[sale.Seat] != sale.Reservation && !c.settled[sale.Reservation] {
 			missing[sale.Reservation] = append(missing[sale.Reservation], sale.Seat)
-			users[sale.Reservation] = sale.UserID
 		}
 	}
 	for _, reservation := range byID(missing) {
-		c.add(NotSold, Reservation{ID: reservation, UserID: users[reservation]}, missing[reservation])
+		c.add(NotSold, Reservation{ID: reservation, UserID: c.users[reservation]}, missing[reservation])
 	}
 }
 
@@ -244,6 +270,22 @@ func (c *comparison) unheard() {
 		r := c.state.Reservations[reservation]
 		if !c.state.Marked[r.ID] && r.ClaimedBy.IsZero() && (r.Status != StatusHeld || !held[r.ID]) {
 			c.add(Unheard, r, slices.Clone(r.Seats))
+		}
+	}
+}
+
+// miscounted compares with the tickets that were there at the same instant. Whoever reserves or releases since has changed both alike, so the difference stays what
+// it is. A seat of which nobody knows whose it is counts for nobody, and does not when it is freed.
+func (c *comparison) miscounted() {
+	surplus := maps.Clone(c.state.Users)
+	for _, owner := range c.state.Owners {
+		if user, known := c.users[owner]; known {
+			surplus[user]--
+		}
+	}
+	for _, user := range byID(surplus) {
+		if surplus[user] != 0 {
+			c.differences = append(c.differences, Difference{Kind: Miscounted, Reservation: Reservation{UserID: user}, Count: surplus[user]})
 		}
 	}
 }
@@ -269,15 +311,24 @@ func (s *Seats) Mend(ctx context.Context, hall *Hall, difference Difference, now
 		settlement.To = Freed
 	case ClaimOrphan:
 		settlement.To = Unclaimed
+	case Miscounted:
+		return s.mend(ctx, hall, difference, nil, now)
 	case NotPaid, Lost, Unheard, BrokenMap:
-		return s.mend(ctx, hall, difference, now)
+		for seats := range slices.Chunk(difference.Seats, maxMarks) { // some at a time, so that no script takes long
+			done, err := s.mend(ctx, hall, difference, seats, now)
+			if err != nil {
+				return mended, err
+			}
+			mended = mended || done
+		}
+		return mended, nil
 	}
 	changed, err := s.Settle(ctx, hall, []Settlement{settlement}, now)
 	return changed > 0, err
 }
 
-// mend mends what is not for Settle, some seats at a time.
-func (s *Seats) mend(ctx context.Context, hall *Hall, difference Difference, now time.Time) (mended bool, err error) {
+// mend mends what is not for Settle.
+func (s *Seats) mend(ctx context.Context, hall *Hall, difference Difference, seats []int, now time.Time) (mended bool, err error) {
 	r, user, record := difference.Reservation, "", ""
 	if !r.UserID.IsZero() {
 		user = r.UserID.String()
@@ -286,15 +337,9 @@ func (s *Seats) mend(ctx context.Context, hall *Hall, difference Difference, now
 		r.Status, r.ClaimedBy = StatusHeld, id.ID{}
 		record = hall.record(&r)
 	}
-	for seats := range slices.Chunk(difference.Seats, maxMarks) {
-		n, err := mendScript.run(ctx, s.client, hall.keys.all(), now, string(difference.Kind), r.ID.String(), user, hall.places(seats), record).Int()
-		if err != nil {
-			return mended, err
-		}
-		if n < 0 {
-			return mended, ErrNotLoaded
-		}
-		mended = mended || n > 0
+	n, err := mendScript.run(ctx, s.client, hall.keys.all(), now, string(difference.Kind), r.ID.String(), user, hall.places(seats), record, difference.Count).Int()
+	if n < 0 {
+		err = ErrNotLoaded
 	}
-	return mended, nil
+	return n > 0, err
 }

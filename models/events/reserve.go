@@ -41,6 +41,10 @@ type Reserved struct {
 
 const day = 24 * time.Hour
 
+var errSoldOut = problem.New(problem.SoldOut, "Fewer seats are free than are wanted.")
+
+const seatsTaken = "Some of the seats are taken."
+
 // Reserve holds seats: all that are wanted, or none. Holds that are past their time do not stand in the way.
 //
 // The best seats together are in the first section, in its first row that has so many free without a gap; in the row, those nearest to its middle.
@@ -151,13 +155,13 @@ func (h *Hall) reserved(want *Want, outcome string, r *reply) (Reserved, error) 
 	case "limit":
 		refusal = problem.Newf(problem.SeatLimit, "One person can have at most %d seats.", r.number())
 	case "taken":
-		p := problem.New(problem.SeatTaken, "Some of the seats are taken.")
+		p := problem.New(problem.SeatTaken, seatsTaken)
 		for len(r.rest) > 0 {
 			p.Fields = append(p.Fields, problem.Field{Pointer: "/seats/" + strconv.FormatInt(r.number(), 10), Message: "is taken"})
 		}
 		refusal = p
 	case "sold_out":
-		refusal = problem.New(problem.SoldOut, "Fewer seats are free than are wanted.")
+		refusal = errSoldOut
 	case "not_adjacent":
 		refusal = problem.New(problem.NoAdjacentSeats, "There are not so many seats together.")
 	default:

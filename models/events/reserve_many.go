@@ -14,18 +14,21 @@ import (
 
 const (
 	// mostTogether is how many requests for seats one script decides, and mostPlaces how many seats: no script may take long.
-	mostTogether = 128
+	mostTogether = 64
 	mostPlaces   = 1000
+	// worthwhile is how many requests have to wait for another script to be sent while one is under way, which may be waiting for the disk.
+	worthwhile = 32
 	// togetherPatience is how long Redis may take to decide them.
 	togetherPatience = 3 * time.Second
 )
 
-// combiner decides requests for named seats that came while the last ones were being decided: those for one event in one script, and all of them in one go to Redis
+// combiner decides requests for seats that came while the last ones were being decided: those for one event in one script, and all of them in one go to Redis
 // and back. Under load most of what a request costs there is the way, the writing to disk, and the reading and writing of what all requests share.
 type combiner struct {
 	mu       sync.Mutex
 	lines    map[*Hall][]*wish // what waits
-	deciding bool              // somebody is deciding, and will take what waits
+	waiting  int               // how many do
+	deciding int               // how many are deciding, and will take what waits: at most two
 }
 
 type wish struct {
@@ -41,11 +44,12 @@ const (
 	answerReserved  = ""
 	answerAlone     = "alone"
 	answerNotLoaded = "not_loaded"
+	answerSoldOut   = "sold_out"
 	answerTaken     = "taken "
 )
 
 // suits says whether a request can be decided together with others.
-func (w *Want) suits() bool { return len(w.Seats) > 0 && w.Key == nil }
+func (w *Want) suits() bool { return w.Key == nil && w.Section == "" }
 
 // reserve returns the answer to a request, whose time it sets to when it was decided.
 func (c *combiner) reserve(ctx context.Context, s *Seats, hall *Hall, want *Want) (string, error) {
@@ -66,17 +70,20 @@ func (c *combiner) reserve(ctx context.Context, s *Seats, hall *Hall, want *Want
 	}
 }
 
-// join puts a request in line, and says whether nobody is deciding: then the caller has to see to it.
-func (c *combiner) join(hall *Hall, w *wish) (first bool) {
+// join puts a request in line, and says whether another should decide: then the caller has to see to it.
+func (c *combiner) join(hall *Hall, w *wish) (another bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lines == nil {
 		c.lines = map[*Hall][]*wish{}
 	}
 	c.lines[hall] = append(c.lines[hall], w)
-	first = !c.deciding
-	c.deciding = true
-	return first
+	c.waiting++
+	another = c.deciding == 0 || c.deciding == 1 && c.waiting >= worthwhile
+	if another {
+		c.deciding++
+	}
+	return another
 }
 
 // decide decides until nothing waits.
@@ -90,6 +97,10 @@ func (c *combiner) decide(ctx context.Context, s *Seats) {
 func (c *combiner) take() map[*Hall][]*wish {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.waiting == 0 || c.deciding == 2 && c.waiting < worthwhile {
+		c.deciding--
+		return nil
+	}
 	groups := make(map[*Hall][]*wish, len(c.lines))
 	for hall, waiting := range c.lines {
 		n, places := 0, 0
@@ -98,13 +109,13 @@ func (c *combiner) take() map[*Hall][]*wish {
 			n++
 		}
 		groups[hall] = waiting[:n:n]
+		c.waiting -= n
 		if n < len(waiting) {
 			c.lines[hall] = waiting[n:]
 		} else {
 			delete(c.lines, hall)
 		}
 	}
-	c.deciding = len(groups) > 0
 	return groups
 }
 
@@ -157,6 +168,9 @@ func (h *Hall) manyArguments(group []*wish) []any {
 		for _, seat := range w.want.Seats {
 			arguments = append(arguments, h.place(seat))
 		}
+		if len(w.want.Seats) == 0 {
+			arguments = append(arguments, w.want.Quantity, h.Size())
+		}
 	}
 	return arguments
 }
@@ -172,8 +186,10 @@ func (h *Hall) reservedTogether(w *Want, answer string, err error) (Reserved, er
 			ReservedAt: w.Now.UTC().Truncate(time.Millisecond), ExpiresAt: w.Now.Add(w.HoldFor).UTC().Truncate(time.Millisecond), Lamport: w.Stamp}}, err
 	case answer == answerNotLoaded:
 		return Reserved{}, ErrNotLoaded
+	case answer == answerSoldOut:
+		return Reserved{}, errSoldOut
 	}
-	taken := problem.New(problem.SeatTaken, "Some of the seats are taken.")
+	taken := problem.New(problem.SeatTaken, seatsTaken)
 	places, isTaken := strings.CutPrefix(answer, answerTaken)
 	if !isTaken {
 		return Reserved{}, fmt.Errorf("%w: the answer of a script is %q", ErrMalformed, answer)

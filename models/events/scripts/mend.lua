@@ -1,5 +1,5 @@
 -- Mends what a comparison with the database has found, if it is still so.
--- ARGV: now, kind, reservation, user or '', places, record
+-- ARGV: now, kind, reservation, user or '', places, record, surplus
 if call('EXISTS', HALL) == 0 then
   return -1
 end
@@ -9,11 +9,14 @@ local state, owner = fields(record or '')
 
 local kinds = {}
 
--- Frees seats that Redis takes for sold.
+-- Frees seats that Redis takes for sold: those of a reservation that it has as paid, or does not have any more.
 function kinds.not_paid()
+  if state and state ~= 's' then
+    return 0
+  end
   local sold = {}
   for i = 1, #list do
-    if call('HGET', TICKETS, list[i]) == id and call('GETRANGE', MAP, list[i], list[i]) == 's' then
+    if call('HGET', TICKETS, list[i]) == id then
       sold[#sold + 1] = list[i]
     end
   end
@@ -53,6 +56,12 @@ function kinds.lost()
   call('ZADD', HOLDS, string.match(ARGV[6], '^%S+ %S+ %S+ %S+ %S+ %S+ %S+ (%S+)'), id)
   call('HINCRBY', USERS, user, #list)
   mark(id, places)
+  return 1
+end
+
+-- Takes away what a user is counted to have and has not.
+function kinds.miscounted()
+  count(user, -tonumber(ARGV[7]))
   return 1
 end
 

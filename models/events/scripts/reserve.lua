@@ -50,8 +50,9 @@ if named then
     made = made and owners[i] == id
     list[i] = ARGV[11 + i]
   end
+  made = made and call('HGET', RESERVATIONS, id)
   if made then -- the request was repeated because the answer was lost
-    return {'reserved', id .. ' ' .. call('HGET', RESERVATIONS, id)}
+    return {'reserved', id .. ' ' .. made}
   end
   if taken then
     -- Those whose holds are past their time are not: these are ended.

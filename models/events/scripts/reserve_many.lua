@@ -1,6 +1,8 @@
--- Holds seats by name for many at once, as reserve.lua would one after the other: what all of them need is read once, and what they have come to is written once.
--- Whatever is out of the ordinary is left for that script: a waiting room, a user at the limit, a reservation that is there already, a hold past its time in the way.
--- ARGV: now, then for each: reservation, user, expires, stamp and account, total, how many seats, place…
+-- Holds seats for many at once, as reserve.lua would one after the other: what all of them need is read once, and what they have come to is written once.
+-- Whatever is out of the ordinary is left for that script: a waiting room, a user at the limit, a reservation that is there already, a hold past its time in the way;
+-- and so is the search for the best seats, if there may be any.
+-- ARGV: now, then for each: reservation, user, expires, stamp and account, total, how many seats are named, and their places; or, if none are, how many are wanted, and
+--   how many the hall has
 local hall = call('HMGET', HALL, 'starts_at', 'max_per_user', 'rate')
 if not hall[1] then
   return {'not_loaded'}
@@ -10,17 +12,20 @@ if hall[3] ~= '0' then
 end
 local starts, most = tonumber(hall[1]), tonumber(hall[2])
 
-local wants, ids, users, places = {}, {}, {}, {}
+local wants, ids, users, places, best = {}, {}, {}, {}, false
 local at = 2
 while at <= #ARGV do
   local n = tonumber(ARGV[at + 5])
   wants[#wants + 1], ids[#ids + 1], users[#users + 1] = at, ARGV[at], ARGV[at + 1]
+  if n == 0 then
+    best, at = true, at + 2
+  end
   for i = at + 6, at + 5 + n do
     places[#places + 1] = ARGV[i]
   end
   at = at + 6 + n
 end
-local owners, made, counts = call('HMGET', TICKETS, unpack(places)), call('HMGET', RESERVATIONS, unpack(ids)), call('HMGET', USERS, unpack(users))
+local owners, made, counts = #places > 0 and call('HMGET', TICKETS, unpack(places)), call('HMGET', RESERVATIONS, unpack(ids)), call('HMGET', USERS, unpack(users))
 
 -- Which of those in the way are past their time.
 local asked, inTheWay, ended = {}, {}, {}
@@ -37,6 +42,9 @@ if #inTheWay > 0 then
   end
 end
 
+-- How many seats are taken, if none of them by a hold that is past its time.
+local occupied = best and #call('ZRANGEBYSCORE', HOLDS, '-inf', ARGV[1], 'LIMIT', 0, 1) == 0 and call('HLEN', TICKETS)
+
 local answers, have, took = {}, {}, {}
 local tickets, painted, records, holds, marks, named = {}, {}, {}, {}, {}, {}
 local first = 0 -- of the places before this want's
@@ -52,7 +60,11 @@ for w = 1, #wants do
       answer = 'alone'
     end
   end
-  if made[w] or count + n > most or tonumber(ARGV[from + 2]) > starts or NOW >= starts then
+  if made[w] or tonumber(ARGV[from + 2]) > starts or NOW >= starts then
+    answer = 'alone'
+  elseif n == 0 then
+    answer = occupied and tonumber(ARGV[from + 7]) - occupied - #painted < tonumber(ARGV[from + 6]) and 'sold_out' or 'alone'
+  elseif count + n > most then
     answer = 'alone'
   elseif answer == '' and #taken > 0 then
     answer = 'taken ' .. table.concat(taken, ',')
