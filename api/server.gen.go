@@ -1126,7 +1126,7 @@ type Purchase struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Price Of one ticket
+	// Price Of one ticket, when it was asked for.
 	Price TicketPrice `json:"price"`
 
 	// Quantity Example: 2

@@ -87,6 +87,8 @@ async function docs(page) {
   expect('the transfer', transfer.status, ['succeeded', 'queued', 'running']);
   await tryOut(page, 'bank', 'listEntries', ['200']);
   await tryOut(page, 'bank', 'getBalance', ['200']);
+  await tryOut(page, 'trips', 'listTrips', ['200']);
+  await tryOut(page, 'events', 'listEvents', ['200']);
   await tryOut(page, 'operations', 'listOperations', ['200']);
 }
 

@@ -42,7 +42,8 @@ function itemsOf(folders) {
   for (const folder of folders) {
     for (const item of folder.item) {
       const { method, url } = item.request;
-      items.set(`${method} /${url.path.map((p) => p.replace(/^:(.*)/, '{$1}')).join('/')}`, item);
+      // A parameter that is a whole segment is :name there, one that has a suffix is a variable.
+      items.set(`${method} /${url.path.map((p) => p.replace(/^:(.*)/, '{$1}').replace('{{', '{').replace('}}', '}')).join('/')}`, item);
     }
   }
   return items;

@@ -9,13 +9,14 @@ Made from openapi.yaml; do not edit it.`;
 
 export const variables = {
   baseUrl: 'http://127.0.0.1:8080', admin_password: '',
-  username: '', password: '', account: '', other_account: '', symbol: '', token: '', admin_token: '', operation_id: '', order_id: '', lamport: '0',
+  username: '', password: '', account: '', other_account: '', symbol: '', token: '', admin_token: '', operation_id: '', order_id: '',
+  trip: '', purchase_id: '', event: '', reservation_id: '', code: '', etag: '', lamport: '0',
 };
 
 // Values of parameters, wherever they occur. Optional ones that are named neither here nor in a step are left out.
 export const parameters = {
   'Lamport-Time': '{{lamport}}', 'Idempotency-Key': '{{$guid}}', Prefer: 'wait=5',
-  number: '{{account}}', id: '{{operation_id}}', symbol: '{{symbol}}', limit: '50', wait: '5',
+  number: '{{account}}', id: '{{operation_id}}', symbol: '{{symbol}}', code: '{{code}}', limit: '50', wait: '5',
 };
 
 // Before and after every request: the client's Lamport clock, and what holds for every answer.
@@ -77,6 +78,17 @@ const order = (script, ...expected) => result(script, 'the order', '[operation.r
 const keepOrder = `${keepOperation}
     pm.collectionVariables.set('order_id', operation.result.id);`;
 
+// What a request has made gets a name for those that follow.
+const keep = (variable) => `
+    pm.collectionVariables.set('${variable}', pm.response.json().id);`;
+
+const keepResult = (variable) => `${keepOperation}
+    pm.collectionVariables.set('${variable}', operation.result.id);`;
+
+const purchase = (script, ...expected) => result(script, 'the purchase', '[operation.result.status, operation.result.total, operation.result.refunded, operation.result.tickets.length]', expected);
+
+const seats = (...expected) => answers('the map', 'answer.sections.flatMap((s) => s.rows)', expected);
+
 const rejected = (code) => `
     const operation = pm.response.json();
     pm.test('it is rejected', () => pm.expect([operation.status, operation.problem.code]).to.eql(['rejected', '${code}']));`;
@@ -93,6 +105,13 @@ const items = `
 
 const me = { username: '{{username}}', password: '{{password}}' };
 const friend = { ...me, username: '{{username}}-friend' };
+
+const trip = { name: 'Night train', departs_at: '2030-01-15T21:30:00Z', refund_bps: 5000, classes: [{ name: 'seat', price: 1900, stock: 40 }] };
+const ask = (quantity) => ({ trip: '{{trip}}', class: 'seat', quantity });
+const concert = {
+  name: 'Chamber music', starts_at: '2030-03-01T19:30:00Z', max_per_user: 4,
+  sections: [{ name: 'A', rows: 2, seats_per_row: 4, price: 4500 }, { name: 'B', rows: 1, seats_per_row: 3, price: 2500 }],
+};
 
 export const steps = [
   { of: 'createUser', body: me, before: freshUser, expect: 201, after: keepAccount },
@@ -164,6 +183,55 @@ export const steps = [
   { of: 'listOrders', query: { status: 'open' }, expect: 200, after: answers('none is open', 'answer.items', []) },
   { of: 'updateSymbol', body: { halted: true }, expect: 200 },
   { of: 'createOrder', name: 'Sell: halted', body: { symbol: '{{symbol}}', side: 'sell', quantity: 1, price: 32 }, expect: 200, after: rejected('symbol_halted') },
+
+  { of: 'createDeposit', folder: 'trips', name: 'Pay cash in: for tickets and seats', body: { amount: 100_000 }, expect: 200, after: keepOperation },
+  { of: 'createTrip', before: adminSignsIn, body: trip, expect: 201, after: keep('trip') },
+  { of: 'listTrips', query: { status: 'open' }, expect: 200, after: items },
+  { of: 'getTrip', path: { id: '{{trip}}' }, expect: 200, after: answers('40 are left', 'answer.classes.map((c) => [c.stock, c.available])', [[40, 40]]) },
+  { of: 'createPurchase', name: 'Ask for the price of two', body: ask(2), expect: 200, after: purchase(keepResult('purchase_id'), 'held', 3800, 0, 0) },
+  { of: 'createPurchase', name: 'Ask for more than there are', body: ask(39), expect: 200, after: rejected('not_enough_stock') },
+  { of: 'createPurchase', name: 'Ask for a class that there is not', body: { ...ask(1), class: 'saloon' }, expect: 200, after: rejected('unknown_class') },
+  { of: 'createPurchase', name: 'Ask for none', body: ask(0), expect: 200, after: rejected('invalid_quantity') },
+  { of: 'confirmPurchase', path: { id: '{{purchase_id}}' }, expect: 200, after: purchase(keepOperation, 'paid', 3800, 0, 2) },
+  { of: 'confirmPurchase', name: 'Pay: it is paid', path: { id: '{{purchase_id}}' }, expect: 200, after: rejected('purchase_not_held') },
+  { of: 'getPurchase', path: { id: '{{purchase_id}}' }, expect: 200, after: answers('two tickets', '[answer.status, answer.tickets.length]', ['paid', 2]) },
+  { of: 'deletePurchase', name: 'Refund', path: { id: '{{purchase_id}}' }, expect: 200, after: purchase(keepOperation, 'refunded', 3800, 1900, 0) },
+  { of: 'deletePurchase', name: 'Refund: it is refunded', path: { id: '{{purchase_id}}' }, expect: 200, after: rejected('purchase_ended') },
+  { of: 'createPurchase', name: 'Buy one at once', body: { ...ask(1), confirm: true }, expect: 200, after: purchase(keepOperation, 'paid', 1900, 0, 1) },
+  { of: 'updateTrip', path: { id: '{{trip}}' }, body: { status: 'closed', classes: [{ name: 'seat', stock: 1 }] }, expect: 200 },
+  { of: 'updateTrip', name: 'Change a trip: fewer than are sold', path: { id: '{{trip}}' }, body: { classes: [{ name: 'seat', stock: 0 }] }, expect: 409, after: problem('stock_in_use') },
+  { of: 'createPurchase', name: 'Ask for one: closed', body: ask(1), expect: 200, after: rejected('trip_closed') },
+  { of: 'listPurchases', query: { trip: '{{trip}}' }, expect: 200, after: answers('newest first', 'answer.items.map((p) => p.status)', ['paid', 'refunded']) },
+  { of: 'getPurchase', name: 'One purchase: there is none', path: { id: '{{trip}}' }, expect: 404, after: problem('unknown_purchase') },
+
+  { of: 'createEvent', before: adminSignsIn, body: concert, expect: 201, after: keep('event') },
+  { of: 'listEvents', expect: 200, after: items },
+  { of: 'getEvent', path: { id: '{{event}}' }, expect: 200, after: answers('no waiting room', 'answer.waiting_room', null) },
+  { of: 'createReservation', name: 'Reserve two seats by name', path: { id: '{{event}}' }, body: { seats: ['A-1-1', 'A-1-2'] }, expect: 201, after: keep('reservation_id') },
+  { of: 'createReservation', name: 'Reserve seats: one is taken', path: { id: '{{event}}' }, body: { seats: ['A-1-2', 'A-1-3'] }, expect: 409, after: problem('seat_taken') },
+  { of: 'createReservation', name: 'Reserve seats: there is none of the name', path: { id: '{{event}}' }, body: { seats: ['A-9-1'] }, expect: 422, after: problem('unknown_seat') },
+  { of: 'createReservation', name: 'Reserve seats: more than one may have', path: { id: '{{event}}' }, body: { quantity: 3, section: 'A' }, expect: 409, after: problem('seat_limit') },
+  { of: 'getSeats', path: { id: '{{event}}' }, expect: 200, after: `${seats('hh..', '....', '...')}
+    pm.collectionVariables.set('etag', pm.response.headers.get('ETag'));` },
+  { of: 'getSeats', name: 'The seat map: nothing has changed', path: { id: '{{event}}' }, header: { 'If-None-Match': '{{etag}}' }, expect: 304 },
+  { of: 'getReservation', path: { id: '{{reservation_id}}' }, expect: 200, after: answers('it is held', '[answer.status, answer.total]', ['held', 9000]) },
+  { of: 'payReservation', path: { id: '{{reservation_id}}' }, expect: 200, after: `${result(keepOperation, 'it is paid', '[operation.result.status, operation.result.tickets.length]', ['paid', 2])}
+    pm.collectionVariables.set('code', operation.result.tickets[0]);` },
+  { of: 'payReservation', name: 'Pay: it is paid', path: { id: '{{reservation_id}}' }, expect: 200, after: rejected('reservation_not_held') },
+  { of: 'listReservations', query: { event: '{{event}}', status: 'paid' }, expect: 200, after: items },
+  { of: 'listTickets', query: { event: '{{event}}' }, expect: 200, after: answers('two', 'answer.items.map((t) => t.status)', ['valid', 'valid']) },
+  { of: 'getTicketPicture', expect: 200, after: `
+    pm.test('it is a PNG', () => pm.expect(pm.response.headers.get('Content-Type')).to.equal('image/png'));` },
+  { of: 'createReservation', name: 'Reserve the best two together', path: { id: '{{event}}' }, body: { section: 'B', quantity: 2 }, expect: 201, after: keep('reservation_id') },
+  { of: 'deleteReservation', name: 'Release', path: { id: '{{reservation_id}}' }, expect: 200, after: answers('it is released', 'answer.status', 'released') },
+  { of: 'deleteReservation', name: 'Release: it is released', path: { id: '{{reservation_id}}' }, expect: 409, after: problem('reservation_ended') },
+  { of: 'createReservation', name: 'Reserve one of section B', path: { id: '{{event}}' }, body: { section: 'B', quantity: 1 }, expect: 201, after: keep('reservation_id') },
+  { of: 'payReservation', name: 'Pay for it', path: { id: '{{reservation_id}}' }, expect: 200, after: result(keepOperation, 'it is paid', 'operation.result.status', 'paid') },
+  { of: 'deleteReservation', name: 'Refund', path: { id: '{{reservation_id}}' }, expect: 200, after: result(keepOperation, 'it is refunded', 'operation.result.status', 'refunded') },
+  { of: 'checkInTicket', before: adminSignsIn, body: { gate: 'North 2' }, expect: 200, after: answers('it is used', '[answer.status, answer.used_where]', ['used', 'North 2']) },
+  { of: 'checkInTicket', name: 'Let somebody in: the second time', body: { gate: 'South' }, expect: 409, after: problem('ticket_used') },
+  { of: 'updateEvent', path: { id: '{{event}}' }, body: { waiting_room: { rate: 10, window_seconds: 120 } }, expect: 200 },
+  { of: 'getPlaceInWaitingRoom', path: { id: '{{event}}' }, expect: 200, after: answers('nobody has to wait', 'answer.state', 'open') },
 
   { of: 'listLanes', before: adminSignsIn, expect: 200, after: items },
   { of: 'updateLane', path: { name: 'bank' }, body: { paused: false }, expect: 200 },

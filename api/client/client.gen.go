@@ -1390,7 +1390,7 @@ type Purchase struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Price Of one ticket
+	// Price Of one ticket, when it was asked for.
 	Price TicketPrice `json:"price"`
 
 	// Quantity Example: 2
@@ -3295,7 +3295,7 @@ type ClientInterface interface {
 
 	// CheckInTicketWithBody Let somebody in
 	//
-	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3304,7 +3304,7 @@ type ClientInterface interface {
 
 	// CheckInTicket Let somebody in
 	//
-	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4554,7 +4554,7 @@ func (c *Client) GetTicketPicture(ctx context.Context, code TicketCode, params *
 
 // CheckInTicketWithBody Let somebody in
 //
-// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4573,7 +4573,7 @@ func (c *Client) CheckInTicketWithBody(ctx context.Context, code TicketCode, par
 
 // CheckInTicket Let somebody in
 //
-// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -9672,7 +9672,7 @@ type ClientWithResponsesInterface interface {
 
 	// CheckInTicketWithBodyWithResponse Let somebody in
 	//
-	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9681,7 +9681,7 @@ type ClientWithResponsesInterface interface {
 
 	// CheckInTicketWithResponse Let somebody in
 	//
-	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+	// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -19227,7 +19227,7 @@ func (c *ClientWithResponses) GetTicketPictureWithResponse(ctx context.Context, 
 
 // CheckInTicketWithBodyWithResponse Let somebody in
 //
-// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19242,7 +19242,7 @@ func (c *ClientWithResponses) CheckInTicketWithBodyWithResponse(ctx context.Cont
 
 // CheckInTicketWithResponse Let somebody in
 //
-// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket was ever issued; 409 `ticket_refunded`.
+// Admins only: it is what the scanner at the door calls. Once for each ticket: the second time is 409 `ticket_used`, and says when and where it was. 404 `unknown_ticket`: no such ticket of an event was ever issued; 409 `ticket_refunded`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

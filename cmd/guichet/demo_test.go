@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"image/png"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -79,17 +81,41 @@ func readmeSteps(t *testing.T) string {
 	return steps.String()
 }
 
+// What the README's tickets and seats are to show, one after the other.
+var (
+	tripsInTheReadme = []string{
+		`"kind":"purchase","lane":"trips","status":"succeeded"[^\n]*"total":3800,"status":"held"`,
+		`"kind":"purchase_confirmation"[^\n]*"status":"paid"[^\n]*"tickets":\["[0-9A-Z]+","[0-9A-Z]+"\]`,
+		`"kind":"purchase_cancellation"[^\n]*"status":"refunded"[^\n]*"refunded":3800`,
+		`"paused":true`, `"status":"queued","position":1`, `"paused":false`, `"status":"succeeded","position":null[^\n]*"quantity":2`,
+	}
+	eventsInTheReadme = []string{
+		`\.{9}ss\.{9}`,
+		`"seats":\["A-1-1","A-1-2"\][^\n]*"status":"held"`,
+		`"code":"seat_taken"`,
+		`"seats":\["B-1-[0-9]+","B-1-[0-9]+"\][^\n]*"status":"held"`,
+		`"hh\.{7}ss`,
+		`"kind":"reservation_payment","lane":"events","status":"succeeded"[^\n]*"status":"paid"`,
+		`"status":"used"[^\n]*"used_where":"North 2"`, `"code":"ticket_used"`,
+		`"kind":"reservation_refund"[^\n]*"status":"refunded"`,
+		`"seats":\["A-5-20"\][^\n]*"status":"released"`,
+	}
+)
+
 // The README's first minute, as it stands there.
 func TestDemoAsInTheReadme(t *testing.T) {
 	t.Parallel()
 	h := newEmbeddedHouse(t)
 	p, _ := h.startDemo()
 	steps := readmeSteps(t)
-	pasted := strings.ReplaceAll(steps, "127.0.0.1:8080", p.address)
-	if pasted == steps || !strings.Contains(steps, "/orders") {
-		t.Fatalf("these are not the steps:\n%s", steps)
+	pasted := strings.NewReplacer("127.0.0.1:8080", p.address, "the password that was printed", adminPassword).Replace(steps)
+	for _, part := range []string{p.address, "/orders", "/purchases", "/reservations", adminPassword} {
+		if !strings.Contains(pasted, part) {
+			t.Fatalf("these are not the steps, as they have no %s:\n%s", part, steps)
+		}
 	}
 	shell := exec.Command("bash")
+	shell.Dir = t.TempDir()
 	shell.Stdin = strings.NewReader(pasted + "\nwait\n")
 	shown := &screen{}
 	shell.Stdout, shell.Stderr = shown, shown
@@ -107,13 +133,23 @@ func TestDemoAsInTheReadme(t *testing.T) {
 	shown.shows(t, `"symbol":"TCB","quantity":50,"held":0,"available":50`)
 	shown.shows(t, `"notices":\[{[^\n]*"fee":160,"id":"TCB-1-sell"[^\n]*"kind":"order.filled"`)
 	shown.shows(t, `"amount":1440[^\n]*"kind":"trade"`)
+	shown.shows(t, tripsInTheReadme...)
+	shown.shows(t, eventsInTheReadme...)
 	stop()
 	if strings.Contains(shown.String(), "problem\":{") {
 		t.Errorf("something was refused:\n%s", shown)
 	}
 
 	// Everybody has what the worked example says.
-	for name, want := range map[string]int64{"alan": 1000 - 550 + 1600 - 1600, "grace": demoCash + 1440, "ada": demoCash + 550} {
+	drawn, err := os.Open(filepath.Join(shell.Dir, "ticket.png"))
+	check(t, err)
+	t.Cleanup(func() { _ = drawn.Close() })
+	if _, err := png.Decode(drawn); err != nil {
+		t.Errorf("ticket.png is no picture: %v", err)
+	}
+
+	const spent = 2 * 4500 // what is refunded is there again
+	for name, want := range map[string]int64{"alan": 1000 - 550 + 1600 - 1600 + 30_000 - spent, "grace": demoCash + 1440, "ada": demoCash + 550 - demoSeatsCost} {
 		c := p.client(t)
 		c.username, c.password = name, map[string]string{"alan": "enigma-enigma", "grace": demoPeople[1].password, "ada": demoPeople[0].password}[name]
 		c.signIn()
