@@ -16,6 +16,7 @@ import (
 	"guichet/models/id"
 	"guichet/models/money"
 	"guichet/models/problem"
+	"guichet/models/text"
 )
 
 var errUnknownEvent = problem.New(problem.UnknownEvent, "There is no such event.")
@@ -160,15 +161,16 @@ func (s *Server) CreateEvent(ctx context.Context, request api.CreateEventRequest
 
 // newEvent reads an event, and says which of its fields do not go together.
 func (s *Server) newEvent(body *api.NewEvent) (e events.Event, fields []problem.Field) {
-	e = events.Event{ID: s.IDs.Next(), Name: body.Name, StartsAt: body.StartsAt.UTC().Truncate(time.Microsecond), MaxPerUser: events.DefaultMaxPerUser, Waiting: waitingRoom(body.WaitingRoom)}
+	name, err := text.Line(body.Name, events.MaxName)
+	e = events.Event{ID: s.IDs.Next(), Name: name, StartsAt: body.StartsAt.UTC().Truncate(time.Microsecond), MaxPerUser: events.DefaultMaxPerUser, Waiting: waitingRoom(body.WaitingRoom)}
 	if body.MaxPerUser != nil {
 		e.MaxPerUser = *body.MaxPerUser
 	}
 	for _, section := range body.Sections {
 		e.Sections = append(e.Sections, events.Section{Name: section.Name, Rows: section.Rows, SeatsPerRow: section.SeatsPerRow, Price: money.Amount(section.Price)})
 	}
-	if !printable(e.Name) {
-		fields = append(fields, problem.Field{Pointer: "/name", Message: "must be printable, without spaces at its ends"})
+	if err != nil {
+		fields = append(fields, problem.Field{Pointer: "/name", Message: err.Error()})
 	}
 	if !e.StartsAt.After(time.Now()) {
 		fields = append(fields, problem.Field{Pointer: "/starts_at", Message: "must be in the future"})

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/problem"
 )
 
@@ -61,7 +62,7 @@ func asProblem(err error) *problem.Problem {
 		return p
 	case errors.As(err, &fromEcho):
 		return echoProblem(fromEcho)
-	case database.IsTransient(err), isRedisAway(err):
+	case database.IsTransient(err), isRedisAway(err), errors.Is(err, events.ErrNotLoaded):
 		return problem.New(problem.Unavailable, "A store is away; please try again.").After(retryLater).Because(err)
 	default:
 		return problem.New(problem.Internal, "Something went wrong; it has been logged.").Because(err)

@@ -49,7 +49,7 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 		return nil, err
 	}
 	key := callOf(ctx).idempotencyKey()
-	if before, found, err := s.answeredBefore(ctx, key); found || errors.Is(err, errKeyReused) {
+	if before, found, err := s.answeredElsewhere(ctx, key); found || errors.Is(err, errKeyReused) {
 		return before, err
 	}
 	var reserved events.Reserved
@@ -61,6 +61,9 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 		return nil, err
 	}
 	s.box.recent.add(reserved.Reservation.ID, known.Event())
+	if err := s.stillThere(ctx, known, &reserved); err != nil {
+		return nil, err
+	}
 	if err := s.secure(ctx, known, &reserved.Reservation); err != nil {
 		return nil, err
 	}
@@ -68,6 +71,15 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 	answer.repeated = reserved.Replayed
 	s.keepBeside(ctx, key, answer.body)
 	return answer, nil
+}
+
+// keyPatience is how long the database may take to tell, or to be told, that a key was used: Redis knows as well, if it was for a reservation.
+const keyPatience = 500 * time.Millisecond
+
+func (s *Server) answeredElsewhere(ctx context.Context, key *operation.Key) (jsonAnswer, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
+	return s.answeredBefore(ctx, key)
 }
 
 // want reads what is to be reserved.
@@ -91,6 +103,22 @@ func (s *Server) want(ctx context.Context, known *events.Hall, body *api.NewRese
 	var err error
 	want.Seats, err = known.Seats(*body.Seats)
 	return want, err
+}
+
+// stillThere refuses to repeat an answer that was never given: a reservation that could not be secured was let go, and Redis remembers its key all the same.
+func (s *Server) stillThere(ctx context.Context, known *events.Hall, reserved *events.Reserved) error {
+	if s.box.durable || !reserved.Replayed {
+		return nil
+	}
+	current, inRedis, err := s.box.seats.Get(ctx, known, reserved.Reservation.ID, time.Now())
+	if err != nil || inRedis && current.Status == events.StatusHeld {
+		return err
+	}
+	_, err = events.GetReservation(s.DB.Read(ctx), reserved.Reservation.ID)
+	if errors.Is(err, events.ErrUnknownReservation) {
+		return problem.New(problem.ReservationExpired, "The seats could not be kept for this request, and were let go. Reserve anew, with another Idempotency-Key.")
+	}
+	return err
 }
 
 // secure has MySQL know of a reservation before it is acknowledged, where Redis does not promise to keep it. What cannot be secured is let go.
@@ -117,6 +145,8 @@ func (s *Server) keepBeside(ctx context.Context, key *operation.Key, body []byte
 	if key == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
 	err := s.DB.Write(ctx, func(tx database.Tx) error { return keepBody(ctx, tx, key, body) })
 	if err != nil && !database.IsDuplicate(err) && ctx.Err() == nil {
 		slog.WarnContext(ctx, "an Idempotency-Key is known to Redis alone", "error", err)
@@ -172,7 +202,14 @@ func (s *Server) DeleteReservation(ctx context.Context, request api.DeleteReserv
 		return nil, err
 	}
 	if found.Status == events.StatusHeld {
-		released, err := s.box.seats.Release(ctx, known, found.ID, found.UserID, time.Now())
+		var released events.Reservation
+		err := s.loaded(ctx, known, func() (err error) {
+			released, err = s.box.seats.Release(ctx, known, found.ID, found.UserID, time.Now())
+			return err
+		})
+		if errors.Is(err, events.ErrNotInRedis) { // it has ended since it was read
+			return nil, problem.New(problem.ReservationEnded, "The reservation has ended.")
+		}
 		if err == nil {
 			if err := s.secure(ctx, known, &released); err != nil {
 				return nil, err

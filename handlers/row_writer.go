@@ -18,7 +18,7 @@ const (
 // rowWriter writes reservations to the database before they are acknowledged. Whatever came while the last ones were being written is written together: a
 // store whose commits cost more than the rest of the request still keeps up.
 type rowWriter struct {
-	db      *database.DB
+	store   func(context.Context, []events.Reservation) error // all of them, or none
 	waiting chan rowToWrite
 	writing chan struct{} // has a token while nobody writes
 }
@@ -29,7 +29,10 @@ type rowToWrite struct {
 }
 
 func newRowWriter(db *database.DB) *rowWriter {
-	w := &rowWriter{db: db, waiting: make(chan rowToWrite, 4*mostRows), writing: make(chan struct{}, 1)}
+	store := func(ctx context.Context, reservations []events.Reservation) error {
+		return db.Write(ctx, func(tx database.Tx) error { return events.StoreReservations(tx, reservations) })
+	}
+	w := &rowWriter{store: store, waiting: make(chan rowToWrite, 4*mostRows), writing: make(chan struct{}, 1)}
 	w.writing <- struct{}{}
 	return w
 }
@@ -39,18 +42,15 @@ func (w *rowWriter) write(ctx context.Context, reservation events.Reservation) e
 	ctx, cancel := context.WithTimeout(ctx, rowPatience)
 	defer cancel()
 	row := rowToWrite{reservation, make(chan error, 1)}
-	select {
-	case w.waiting <- row:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for {
+	for line := w.waiting; ; {
 		select {
+		case line <- row:
+			line = nil
 		case err := <-row.done:
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-w.writing: // whoever waits writes for all
+		case <-w.writing: // whoever waits writes for all, also who finds the line full of rows that nobody waits for any more
 			w.writeWaiting(context.WithoutCancel(ctx))
 			w.writing <- struct{}{}
 		}
@@ -77,7 +77,10 @@ func (w *rowWriter) writeWaiting(ctx context.Context) {
 	for i := range rows {
 		reservations[i] = rows[i].reservation
 	}
-	err := w.db.Write(ctx, func(tx database.Tx) error { return events.StoreReservations(tx, reservations) })
+	err := w.store(ctx, reservations)
+	if database.IsDeadlock(err) { // with the lane, which writes the same rows
+		err = w.store(ctx, reservations)
+	}
 	for i := range rows {
 		rows[i].done <- err
 	}

@@ -151,6 +151,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 func (s *Server) routes() *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
+	e.JSONSerializer = jsonBody{}
 	if s.Tracer != nil {
 		e.Use(s.traceRequest)
 	}
@@ -272,7 +273,7 @@ func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// bodyRead marks a request whose body has been read.
+// bodyRead is the body of a request that has been read.
 const bodyRead = "body read"
 
 // hurry cuts a client off that takes too long to send its body. A server-wide ReadTimeout would end the long streams too; and a timer that

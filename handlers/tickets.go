@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"guichet/api"
 	"guichet/models/database"
@@ -15,6 +14,7 @@ import (
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/problem"
+	"guichet/models/text"
 	"guichet/models/ticket"
 )
 
@@ -138,8 +138,9 @@ func (s *Server) CheckInTicket(ctx context.Context, request api.CheckInTicketReq
 	}
 	gate := ""
 	if request.Body != nil && request.Body.Gate != nil {
-		if gate = *request.Body.Gate; !printable(gate) {
-			return nil, invalid([]problem.Field{{Pointer: "/gate", Message: "must be printable, without spaces at its ends"}})
+		var err error
+		if gate, err = text.Line(*request.Body.Gate, events.MaxGate); err != nil {
+			return nil, invalid([]problem.Field{{Pointer: "/gate", Message: err.Error()}})
 		}
 	}
 	code, signed := s.Tickets.Verify(request.Code)
@@ -178,9 +179,4 @@ func checkInProblem(t *events.Ticket, err error) error {
 	default:
 		return err
 	}
-}
-
-// printable says whether a text is of letters, marks, digits, signs and plain spaces, with no space at its ends.
-func printable(text string) bool {
-	return strings.TrimSpace(text) == text && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }

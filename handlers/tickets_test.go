@@ -142,7 +142,7 @@ func TestCheckIn(t *testing.T) {
 		path := func(n int) string { return "/v1/tickets/" + codes[n] + "/check-in" }
 		m.expect(m.by(m.ada, "POST", path(0), ""), 403, "forbidden")
 		m.expect(m.ask("POST", path(0), ""), 401, "unauthorized")
-		for body, pointer := range map[string]string{`{"gate":""}`: "/gate", `{"gate":" North"}`: "/gate", `{"gate":"North "}`: "/gate", `{"gate":"a\tb"}`: "/gate", `{"gate":"a\u200bb"}`: "/gate", `{"gate":"\u00a0N"}`: "/gate",
+		for body, pointer := range map[string]string{`{"gate":""}`: "/gate", `{"gate":" North"}`: "/gate", `{"gate":"North "}`: "/gate", `{"gate":"a\tb"}`: "/gate", `{"gate":"a\u200bb"}`: "/gate", `{"gate":"a\u2800"}`: "/gate", `{"gate":"\u0301a"}`: "/gate", `{"gate":"\u00a0N"}`: "/gate",
 			`{"gate":"` + strings.Repeat("x", 81) + `"}`: "/gate", `{"gates":"x"}`: ""} {
 			refused := m.expect(m.by(m.admin, "POST", path(0), body), 422, "invalid").json["errors"].([]any)[0].(map[string]any)
 			if pointer != "" && refused["pointer"] != pointer {
@@ -154,7 +154,7 @@ func TestCheckIn(t *testing.T) {
 
 		began := time.Now().UTC().Truncate(time.Microsecond)
 		gate := strings.Repeat("É", 80)
-		for n, c := range []struct{ body, want string }{{`{"gate":"North 2"}`, "North 2"}, {"", "<nil>"}, {"{}", "<nil>"}, {`{"gate":"` + gate + `"}`, gate}} {
+		for n, c := range []struct{ body, want string }{{`{"gate":"Cafe\u0301 2"}`, "Café 2"}, {"", "<nil>"}, {"{}", "<nil>"}, {`{"gate":"` + gate + `"}`, gate}} {
 			headers := []string{}
 			if c.body == "" {
 				headers = []string{"Content-Type", ""}

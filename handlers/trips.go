@@ -14,6 +14,7 @@ import (
 	"guichet/models/id"
 	"guichet/models/money"
 	"guichet/models/problem"
+	"guichet/models/text"
 	"guichet/models/trips"
 )
 
@@ -208,8 +209,8 @@ func (f *tripFields) refuse(pointer, message string) {
 	f.refused = append(f.refused, problem.Field{Pointer: pointer, Message: message})
 }
 
-func (f *tripFields) name(pointer, text string, most int) string {
-	name, err := trips.NormalizeName(text, most)
+func (f *tripFields) name(pointer, given string, most int) string {
+	name, err := text.Line(given, most)
 	if err != nil {
 		f.refuse(pointer, err.Error())
 	}
@@ -217,10 +218,10 @@ func (f *tripFields) name(pointer, text string, most int) string {
 }
 
 // class reads the name of the n-th class, which no class before it may have.
-func (f *tripFields) class(n int, text string) string {
+func (f *tripFields) class(n int, given string) string {
 	pointer := fmt.Sprintf("/classes/%d/name", n)
 	before := len(f.refused)
-	name := f.name(pointer, text, trips.MaxClassName)
+	name := f.name(pointer, given, trips.MaxClassName)
 	if f.classes == nil {
 		f.classes = map[string]bool{}
 	}

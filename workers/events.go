@@ -109,6 +109,9 @@ func (c *eventsCounter) load(tx database.Tx, commands []operation.Command) (roun
 	}
 	for event, of := range claims {
 		found, err := r.claim(tx.Context(), r.halls[event], of)
+		if err != nil && !errors.Is(err, events.ErrMalformed) {
+			err = &awayError{err} // whatever Redis says instead of an answer, it will have one later
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +122,12 @@ func (c *eventsCounter) load(tx database.Tx, commands []operation.Command) (roun
 	return r, err
 }
 
+// claimPatience is how long Redis may take while the lane's row is locked: less than the database grants the lane's idle connection.
+const claimPatience = 1500 * time.Millisecond
+
 func (r *eventsRound) claim(ctx context.Context, hall *events.Hall, of []events.ClaimOf) (found []events.Reservation, err error) {
+	ctx, cancel := context.WithTimeout(ctx, claimPatience)
+	defer cancel()
 	var results []events.ClaimResult
 	err = r.loaded(ctx, hall, func() (err error) {
 		results, err = r.seats.Claim(ctx, hall, of, time.Now())
@@ -152,12 +160,13 @@ func (r *eventsRound) decide(c *operation.Command, stamp lamport.Stamp, at time.
 	}
 	paid, refusal := r.Pay(cause, read.Reservation, r.claimed[c.ID])
 	if refusal != nil {
-		if r.claimed[c.ID] {
+		// What the database knows to be paid was claimed in a Redis that was set back; the reconciliation tells it.
+		if known := r.Reservation(read.Reservation); r.claimed[c.ID] && known != nil && known.Status == events.StatusHeld {
 			r.settleAs(read.Command, c.ID, events.Freed)
 		}
 		return decision{refusal: refusal}
 	}
-	r.settleAs(read.Command, c.ID, events.Sold)
+	r.settleAs(read.Command, c.ID, events.Paid)
 	return decision{result: r.result(paid)}
 }
 

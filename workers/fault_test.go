@@ -182,3 +182,22 @@ func TestHolderStopsWithoutDatabase(t *testing.T) {
 		}
 	}
 }
+
+// Another store than the database answers with errors for a while: what waits for it is tried again in its place, and nothing is parked for that.
+func TestOtherStoreAway(t *testing.T) {
+	onBothStores(t, func(t *testing.T, r *rig) {
+		x := r.executor()
+		left := 5
+		r.counter.loadErr = func() error {
+			if left--; left >= 0 {
+				return &awayError{errors.New("LOADING Redis is loading the dataset in memory")}
+			}
+			return nil
+		}
+		r.mustExecute(x, r.journal(order{Text: "a"}, order{Bug: "refuse"}, order{Text: "b"}))
+		r.expectStatuses("succeeded", "rejected", "succeeded")
+		if loads := r.counter.loaded(); len(loads) != 6 || loads[5] != 3 {
+			t.Errorf("loaded %v", loads)
+		}
+	})
+}

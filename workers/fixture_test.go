@@ -43,6 +43,7 @@ type fakeCounter struct {
 	loads   []int                                              // commands of each envelope loaded
 	onLoad  func(tx database.Tx, commands []operation.Command) // called outside mu
 	onStore func(tx database.Tx)
+	loadErr func() error // what loading fails with; nil for nothing
 }
 
 type fakeRound struct {
@@ -57,6 +58,11 @@ func (f *fakeCounter) load(tx database.Tx, commands []operation.Command) (round,
 	f.mu.Unlock()
 	if f.onLoad != nil {
 		f.onLoad(tx, commands)
+	}
+	if f.loadErr != nil {
+		if err := f.loadErr(); err != nil {
+			return nil, err
+		}
 	}
 	for i := range commands {
 		if orderOf(&commands[i]).Bug == "load" {

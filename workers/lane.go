@@ -60,6 +60,11 @@ var (
 	errPartly = errors.New("lane: partly executed")
 )
 
+// awayError is an error of a store other than the database, which is to be tried again until it does not come any more.
+type awayError struct{ error }
+
+func (e *awayError) Unwrap() error { return e.error }
+
 // commandError is a bug that one command ran into.
 type commandError struct {
 	operation id.ID
@@ -161,6 +166,7 @@ func (x *executor) isStopping() bool {
 // resolve does what the error of an attempt calls for. It returns what remains to be executed, nil for nothing, and an error if that has to wait.
 func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, err error) (*operation.Envelope, error) {
 	var bug *commandError
+	var away *awayError
 	switch {
 	case errors.Is(err, errPartly):
 		return x.remaining(ctx, e)
@@ -168,7 +174,7 @@ func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed ma
 		slog.ErrorContext(traceOf(ctx, e, bug.operation), "a command failed; it is parked", "lane", x.lane, "operation_id", bug.operation, "error", bug.cause)
 		failed[bug.operation] = bug.cause
 		return e, nil
-	case errors.Is(err, errFenced), errors.Is(err, errPaused), database.IsTransient(err):
+	case errors.Is(err, errFenced), errors.Is(err, errPaused), errors.As(err, &away), database.IsTransient(err):
 		return e, err
 	case len(e.Commands) > 1:
 		slog.ErrorContext(ctx, "an envelope cannot be stored; its commands are executed one by one", "lane", x.lane, "envelope", e.ID(), "error", err)

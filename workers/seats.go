@@ -3,7 +3,9 @@ package workers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"guichet/models/database"
@@ -20,6 +22,8 @@ const (
 	syncAtOnce = 1000
 	// expireAtOnce is how many holds one script ends, which keeps Redis busy.
 	expireAtOnce = 200
+	// pokedAfter is how long the database may be behind what a payment has changed.
+	pokedAfter = 20 * time.Millisecond
 	// reconcileEvery is how often Redis and the database are compared.
 	reconcileEvery = 30 * time.Second
 	// overFor is how long after an event has started its seats are kept in Redis, and forgetting how long it is tried to drop them.
@@ -33,10 +37,16 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 	defer tick.Stop()
 	var reconciled time.Time
 	var failed bool
+	followed := time.Now()
 	for {
-		err := c.follow(ctx, a)
+		err := guarded(func() error { return c.follow(ctx, a) })
+		if err == nil {
+			followed = time.Now()
+		} else { // the database is behind by at least this
+			c.metrics.lag.Set(time.Since(followed).Seconds())
+		}
 		if err == nil && time.Since(reconciled) >= reconcileEvery {
-			if err = c.reconcileAll(ctx, a); err == nil {
+			if err = guarded(func() error { return c.reconcileAll(ctx, a) }); err == nil {
 				reconciled = time.Now()
 			}
 		}
@@ -49,8 +59,19 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 			return
 		case <-tick.C:
 		case <-c.poke:
+			pause(ctx, pokedAfter) // others are paying, too
 		}
 	}
+}
+
+// guarded keeps a bug from ending the process, which would end the next one as well.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+	}()
+	return do()
 }
 
 // follow does what is due for every event that is not long over.
@@ -72,15 +93,20 @@ func (c *eventsCounter) follow(ctx context.Context, a *attendance) error {
 	if marks == 0 {
 		c.metrics.lag.Set(0)
 	}
-	for _, p := range pending {
-		if err == nil && p.Due {
+	var errs []error
+	for _, p := range pending { // an event that cannot be served keeps no other waiting
+		var err error
+		if p.Due {
 			err = c.expire(ctx, p.Event)
 		}
 		if err == nil && (p.Due || p.Unsynced > 0) {
 			err = c.sync(ctx, a, p.Event)
 		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("event %s: %w", p.Event, err))
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (c *eventsCounter) expire(ctx context.Context, event id.ID) error {
@@ -156,26 +182,31 @@ func (c *eventsCounter) storeBatch(tx database.Tx, a *attendance, hall *events.H
 // reconcileAll compares Redis with the database, event by event, and drops the events that are long over.
 func (c *eventsCounter) reconcileAll(ctx context.Context, a *attendance) error {
 	now := time.Now()
-	known, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor-forgetting))
-	if err != nil {
-		return err
-	}
 	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor))
 	if err != nil {
 		return err
 	}
-	for _, event := range known[:len(known)-len(open)] { // they are in the order in which they start
-		if _, err := c.seats.Forget(ctx, event); err != nil {
-			return err
-		}
-		c.halls.Delete(event)
+	known, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor-forgetting))
+	if err != nil {
+		return err
 	}
+	stillOpen := make(map[id.ID]bool, len(open))
 	for _, event := range open {
-		if err := c.reconcile(ctx, a, event); err != nil {
-			return err
+		stillOpen[event] = true
+	}
+	var errs []error
+	for _, event := range known {
+		var err error
+		if stillOpen[event] {
+			err = c.reconcile(ctx, a, event)
+		} else if _, err = c.seats.Forget(ctx, event); err == nil {
+			c.halls.Delete(event)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("event %s: %w", event, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // reconcile mends what Redis and the database do not agree on about an event: a crash after a commit leaves claims that are not settled, and a Redis that was set back
@@ -185,12 +216,18 @@ func (c *eventsCounter) reconcile(ctx context.Context, a *attendance, event id.I
 	if err != nil {
 		return err
 	}
+	err = c.loaded(ctx, hall, func() error { // before anything is locked: it may take a while
+		_, err := c.seats.Map(ctx, hall)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	return a.locked(ctx, func(tx database.Tx) error {
-		var state events.State
-		err := c.loaded(ctx, hall, func() (err error) {
-			state, err = c.seats.State(ctx, hall)
-			return err
-		})
+		state, err := c.seats.State(ctx, hall)
+		if errors.Is(err, events.ErrNotLoaded) {
+			return nil // lost again; the next time
+		}
 		if err != nil {
 			return err
 		}
@@ -198,7 +235,13 @@ func (c *eventsCounter) reconcile(ctx context.Context, a *attendance, event id.I
 		if err != nil {
 			return err
 		}
+		if err := c.setWaitingRoom(ctx, tx, event); err != nil {
+			return err
+		}
 		for _, difference := range events.Compare(&state, &truth) {
+			if err := a.x.checkFence(tx); err != nil { // the lock is still had; else what was read is no truth any more
+				return err
+			}
 			mended, err := c.seats.Mend(ctx, hall, difference, time.Now())
 			if err != nil {
 				return err
@@ -211,6 +254,19 @@ func (c *eventsCounter) reconcile(ctx context.Context, a *attendance, event id.I
 		}
 		return nil
 	})
+}
+
+// setWaitingRoom has Redis know the waiting room as the database has it: whoever changed it last may not have reached Redis.
+func (c *eventsCounter) setWaitingRoom(ctx context.Context, tx database.Tx, event id.ID) error {
+	e, err := events.GetEvent(tx, event)
+	if err != nil {
+		return err
+	}
+	err = c.seats.SetWaitingRoom(ctx, event, e.Waiting, time.Now())
+	if errors.Is(err, events.ErrNotLoaded) {
+		return nil
+	}
+	return err
 }
 
 // truth reads what the database says, payments that have claimed reservations included.
@@ -229,8 +285,10 @@ func (c *eventsCounter) truth(tx database.Tx, event id.ID, state *events.State) 
 			truth.Decided[payment], err = events.Unclaimed, nil
 		case status == operation.Succeeded:
 			truth.Decided[payment] = events.Sold
-		case status == operation.Rejected, status == operation.Failed:
+		case status == operation.Rejected:
 			truth.Decided[payment] = events.Freed
+		case status == operation.Failed: // an operator may have it executed yet
+			truth.Decided[payment] = events.Unclaimed
 		}
 	}
 	return truth, err

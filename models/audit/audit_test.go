@@ -108,22 +108,7 @@ func TestFindings(t *testing.T) {
 func expectFindings(t *testing.T, h *house, lies []lie) {
 	t.Helper()
 	for _, lie := range lies {
-		var checks []*Check
-		err := h.db.Write(t.Context(), func(tx database.Tx) error {
-			for _, statement := range lie.statements {
-				if n, err := tx.Exec(statement.text, statement.args...); err != nil || n == 0 {
-					return fmt.Errorf("%q changed %d rows: %w", statement.text, n, err)
-				}
-			}
-			var err error
-			if checks, err = checkAll(tx); err != nil {
-				return err
-			}
-			return errUndo
-		})
-		if !errors.Is(err, errUndo) {
-			t.Fatalf("%s: %v", lie.name, err)
-		}
+		checks := lie.tell(t, h)
 		if got := failing(checks); !slices.Equal(got, strings.Fields(lie.seenBy)) {
 			t.Errorf("%s: seen by %v, not by [%s]%s", lie.name, got, lie.seenBy, findings(checks))
 		}
@@ -134,6 +119,26 @@ type lie struct {
 	name       string
 	seenBy     string
 	statements []statementOf
+}
+
+// tell audits a store that says the lie, and undoes it.
+func (l *lie) tell(t *testing.T, h *house) (checks []*Check) {
+	t.Helper()
+	err := h.db.Write(t.Context(), func(tx database.Tx) (err error) {
+		for _, statement := range l.statements {
+			if n, err := tx.Exec(statement.text, statement.args...); err != nil || n == 0 {
+				return fmt.Errorf("%q changed %d rows: %w", statement.text, n, err)
+			}
+		}
+		if checks, err = checkAll(tx); err != nil {
+			return err
+		}
+		return errUndo
+	})
+	if !errors.Is(err, errUndo) {
+		t.Fatalf("%s: %v", l.name, err)
+	}
+	return checks
 }
 
 type statementOf struct {

@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/json"
-	"fmt"
+	"maps"
+	"slices"
 
 	"guichet/models/database"
 	"guichet/models/events"
@@ -13,7 +15,7 @@ import (
 func checkEvents(tx database.Tx) ([]*Check, error) {
 	x := &hallCheck{
 		sold: &Check{Name: "seats_sold_once"}, tickets: &Check{Name: "tickets_equal_reservations"},
-		halls: map[id.ID]*events.Hall{}, paid: map[seatKey]id.ID{}, wanted: map[ticketKey]events.TicketStatus{},
+		halls: map[id.ID]*events.Hall{}, paid: map[events.Seat]id.ID{}, wanted: map[ticketKey]wantedTicket{},
 	}
 	for _, read := range []func(database.Tx) error{x.readHalls, x.readReservations, x.checkSold, x.checkTickets} {
 		if err := read(tx); err != nil {
@@ -24,9 +26,8 @@ func checkEvents(tx database.Tx) ([]*Check, error) {
 	return []*Check{x.sold, x.tickets, till}, err
 }
 
-type seatKey struct {
-	event id.ID
-	seat  int
+func bySeat(a, b events.Seat) int {
+	return cmp.Or(byID(a.Event, b.Event), cmp.Compare(a.Number, b.Number))
 }
 
 type ticketKey struct {
@@ -34,12 +35,22 @@ type ticketKey struct {
 	seat        int
 }
 
+func byTicket(a, b ticketKey) int {
+	return cmp.Or(byID(a.reservation, b.reservation), cmp.Compare(a.seat, b.seat))
+}
+
+// wantedTicket is what a reservation says of one of its tickets.
+type wantedTicket struct {
+	event, user id.ID
+	status      events.TicketStatus // valid where it may be used as well
+}
+
 // hallCheck holds what the reservations say against the seats that are sold and the tickets that were issued.
 type hallCheck struct {
 	sold, tickets *Check
 	halls         map[id.ID]*events.Hall
-	paid          map[seatKey]id.ID
-	wanted        map[ticketKey]events.TicketStatus // valid where it may be used as well
+	paid          map[events.Seat]id.ID
+	wanted        map[ticketKey]wantedTicket
 }
 
 func (x *hallCheck) readHalls(tx database.Tx) error {
@@ -48,47 +59,56 @@ func (x *hallCheck) readHalls(tx database.Tx) error {
 			return err
 		}
 		var sections []events.Section
-		if err := json.Unmarshal([]byte(e.sections), &sections); err != nil {
-			return fmt.Errorf("audit: the sections of event %s: %w", e.id, err)
+		err := json.Unmarshal([]byte(e.sections), &sections)
+		if err == nil {
+			x.halls[e.id], err = events.NewHall(e.id, sections)
 		}
-		if x.halls[e.id], err = events.NewHall(e.id, sections); err != nil {
-			return err
+		if err != nil {
+			x.sold.find("event %s has no hall: %v", e.id, err)
 		}
 	}
 	return nil
 }
 
-// readReservations takes note of the seats that are paid, each of which is one reservation's, and costs what the hall says.
+// readReservations takes note of the seats that are paid, each of which is one reservation's.
 func (x *hallCheck) readReservations(tx database.Tx) error {
-	for r, err := range settledReservations(tx) {
+	for r, err := range reservationRows(tx) {
 		if err != nil {
 			return err
 		}
-		if r.Status != events.StatusPaid && r.Status != events.StatusRefunded {
-			continue
-		}
+		x.checkState(r)
 		seats, err := events.SplitSeats(r.seats)
 		if err != nil {
-			return err
+			x.sold.find("reservation %s: %v", r.ID, err)
+			continue
 		}
 		x.checkTerms(r, seats)
 		for _, seat := range seats {
-			if r.Status == events.StatusRefunded {
-				x.wanted[ticketKey{r.ID, seat}] = events.TicketRefunded
-				continue
-			}
-			x.wanted[ticketKey{r.ID, seat}] = events.TicketValid
-			key := seatKey{r.EventID, seat}
-			if other, twice := x.paid[key]; twice {
-				x.sold.find("seat %d of event %s is paid by reservation %s and by %s", seat, r.EventID, other, r.ID)
-			}
-			x.paid[key] = r.ID
+			x.want(r, seat)
 		}
 	}
 	return nil
 }
 
-func (x *hallCheck) checkTerms(r *settledReservation, seats []int) {
+// checkState: who has paid and who was refunded is known by the operations.
+func (x *hallCheck) checkState(r *reservationRow) {
+	paid, refunded := !r.PaidBy.IsZero(), !r.RefundedBy.IsZero()
+	var agrees bool
+	switch r.Status {
+	case events.StatusHeld, events.StatusReleased, events.StatusExpired:
+		agrees = !paid && !refunded
+	case events.StatusPaid:
+		agrees = paid && !refunded
+	case events.StatusRefunded:
+		agrees = paid && refunded
+	}
+	if !agrees {
+		x.sold.find("reservation %s is %q; paid: %t, refunded: %t", r.ID, r.Status, paid, refunded)
+	}
+}
+
+// checkTerms: a reservation is of seats that there are, and costs what the hall says.
+func (x *hallCheck) checkTerms(r *reservationRow, seats []int) {
 	hall := x.halls[r.EventID]
 	if hall == nil {
 		x.sold.find("reservation %s is of event %s, and there is no such event", r.ID, r.EventID)
@@ -103,9 +123,24 @@ func (x *hallCheck) checkTerms(r *settledReservation, seats []int) {
 	if total, err := hall.Total(seats); err != nil || total != r.Total {
 		x.sold.find("reservation %s costs %d; its seats cost %d", r.ID, r.Total, total)
 	}
-	if paid, refunded := !r.PaidBy.IsZero(), !r.RefundedBy.IsZero(); !paid || refunded != (r.Status == events.StatusRefunded) {
-		x.sold.find("reservation %s is %s; paid: %t, refunded: %t", r.ID, r.Status, paid, refunded)
+}
+
+// want takes note of what follows from a seat of a reservation.
+func (x *hallCheck) want(r *reservationRow, seat int) {
+	ticket := wantedTicket{r.EventID, r.UserID, events.TicketRefunded}
+	switch r.Status {
+	case events.StatusPaid:
+		ticket.status = events.TicketValid
+		key := events.Seat{Event: r.EventID, Number: seat}
+		if other, twice := x.paid[key]; twice {
+			x.sold.find("seat %d of event %s is paid by reservation %s and by %s", seat, r.EventID, other, r.ID)
+		}
+		x.paid[key] = r.ID
+	case events.StatusRefunded:
+	default:
+		return // nothing was paid
 	}
+	x.wanted[ticketKey{r.ID, seat}] = ticket
 }
 
 func (x *hallCheck) checkSold(tx database.Tx) error {
@@ -114,14 +149,14 @@ func (x *hallCheck) checkSold(tx database.Tx) error {
 			return err
 		}
 		x.sold.Checked++
-		key := seatKey{s.event, s.seat}
+		key := events.Seat{Event: s.event, Number: s.seat}
 		if x.paid[key] != s.reservation {
 			x.sold.find("seat %d of event %s is sold to reservation %s; paid for it has %s", s.seat, s.event, s.reservation, x.paid[key])
 		}
 		delete(x.paid, key)
 	}
-	for key, reservation := range x.paid {
-		x.sold.find("seat %d of event %s is paid by reservation %s, and not sold", key.seat, key.event, reservation)
+	for _, key := range slices.SortedFunc(maps.Keys(x.paid), bySeat) {
+		x.sold.find("seat %d of event %s is paid by reservation %s, and not sold", key.Number, key.Event, x.paid[key])
 	}
 	return nil
 }
@@ -134,18 +169,20 @@ func (x *hallCheck) checkTickets(tx database.Tx) error {
 		x.tickets.Checked++
 		key := ticketKey{t.reservation, t.seat}
 		want, known := x.wanted[key]
-		used := t.status == events.TicketUsed && want == events.TicketValid
+		used := t.status == events.TicketUsed && want.status == events.TicketValid
 		switch {
 		case !known:
 			x.tickets.find("there is a ticket for seat %d of reservation %s, which has not paid for it", t.seat, t.reservation)
-		case t.status != want && !used:
-			x.tickets.find("the ticket for seat %d of reservation %s is %s; by the reservation, %s", t.seat, t.reservation, t.status, want)
+		case t.status != want.status && !used:
+			x.tickets.find("the ticket for seat %d of reservation %s is %s; by the reservation, %s", t.seat, t.reservation, t.status, want.status)
+		case t.event != want.event || t.user != want.user:
+			x.tickets.find("the ticket for seat %d of reservation %s is user %s's for event %s; by the reservation, %s's for %s", t.seat, t.reservation, t.user, t.event, want.user, want.event)
 		case used != (t.usedUs != 0):
 			x.tickets.find("the ticket for seat %d of reservation %s is %s, and was used at %d µs", t.seat, t.reservation, t.status, t.usedUs)
 		}
 		delete(x.wanted, key)
 	}
-	for key := range x.wanted {
+	for _, key := range slices.SortedFunc(maps.Keys(x.wanted), byTicket) {
 		x.tickets.find("reservation %s has paid for seat %d, and there is no ticket", key.reservation, key.seat)
 	}
 	return nil

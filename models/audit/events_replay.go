@@ -18,16 +18,13 @@ import (
 // operations: their rows are taken as they are. So is what Redis told the lane, that a reservation was not held any more; and check-ins, by their stamps.
 type eventsReplayer struct {
 	round    *events.Round
-	unheld   map[id.ID]problem.Code        // payments that Redis let come to nothing
+	refused  map[id.ID]problem.Code        // by operation
 	used     map[id.ID][]ticketRow         // by reservation
 	recorded map[id.ID]*events.Reservation // as the table has them
 }
 
-// decidedInRedis are the refusals of payments and refunds that nothing in the journal explains.
-var decidedInRedis = []problem.Code{problem.UnknownReservation, problem.ReservationExpired, problem.ReservationNotHeld, problem.ReservationEnded}
-
 func newEventsReplayer(tx database.Tx, ledger *bank.Ledger) (replayer, error) {
-	x := &eventsReplayer{unheld: map[id.ID]problem.Code{}, used: map[id.ID][]ticketRow{}, recorded: map[id.ID]*events.Reservation{}}
+	x := &eventsReplayer{refused: map[id.ID]problem.Code{}, used: map[id.ID][]ticketRow{}, recorded: map[id.ID]*events.Reservation{}}
 	var all []events.Event
 	for e, err := range eventRows(tx) {
 		if err != nil {
@@ -35,18 +32,9 @@ func newEventsReplayer(tx database.Tx, ledger *bank.Ledger) (replayer, error) {
 		}
 		all = append(all, events.Event{ID: e.id, StartsAt: operation.FromMicro(e.startsUs), Lamport: e.stamp})
 	}
-	var reservations []events.Reservation
-	for r, err := range settledReservations(tx) {
-		if err != nil {
-			return nil, err
-		}
-		if r.Seats, err = events.SplitSeats(r.seats); err != nil {
-			return nil, err
-		}
-		recorded := r.Reservation
-		x.recorded[r.ID] = &recorded
-		r.Status, r.PaidBy, r.RefundedBy = events.StatusHeld, id.ID{}, id.ID{}
-		reservations = append(reservations, r.Reservation)
+	reservations, err := x.readReservations(tx)
+	if err != nil {
+		return nil, err
 	}
 	for t, err := range ticketRows(tx) {
 		if err != nil {
@@ -56,17 +44,30 @@ func newEventsReplayer(tx database.Tx, ledger *bank.Ledger) (replayer, error) {
 			x.used[t.reservation] = append(x.used[t.reservation], *t)
 		}
 	}
-	for r, err := range redisRefusals(tx) {
+	for r, err := range eventRefusals(tx) {
 		if err != nil {
 			return nil, err
 		}
 		code, _, _ := strings.Cut(r.problem.String, "\n")
-		if slices.Contains(decidedInRedis, problem.Code(code)) {
-			x.unheld[r.operation] = problem.Code(code)
-		}
+		x.refused[r.operation] = problem.Code(code)
 	}
 	x.round = events.NewRound(ledger, all, reservations, map[events.Seat]id.ID{}, nil)
 	return x, nil
+}
+
+// readReservations returns the reservations as they were before the lane did anything to them.
+func (x *eventsReplayer) readReservations(tx database.Tx) (made []events.Reservation, err error) {
+	for r, err := range reservationRows(tx) {
+		if err != nil {
+			return nil, err
+		}
+		r.Seats, _ = events.SplitSeats(r.seats) // what cannot be read has no seats; seats_sold_once reports it
+		recorded := r.Reservation
+		x.recorded[r.ID] = &recorded
+		r.Status, r.PaidBy, r.RefundedBy = events.StatusHeld, id.ID{}, id.ID{}
+		made = append(made, r.Reservation)
+	}
+	return made, nil
 }
 
 func (x *eventsReplayer) replay(command *operation.Command, cause bank.Cause) *problem.Problem {
@@ -75,7 +76,7 @@ func (x *eventsReplayer) replay(command *operation.Command, cause bank.Cause) *p
 		panic(err)
 	}
 	defer x.round.Forget()
-	if code, unheld := x.unheld[command.ID]; unheld {
+	if code, refused := x.refused[command.ID]; refused && x.wasDecidedInRedis(command.Kind, c.Reservation, code) {
 		return problem.New(code, "")
 	}
 	var refusal *problem.Problem
@@ -86,6 +87,21 @@ func (x *eventsReplayer) replay(command *operation.Command, cause bank.Cause) *p
 		_, refusal = x.round.Pay(cause, c.Reservation, true)
 	}
 	return refusal
+}
+
+// wasDecidedInRedis says whether nothing in the database can tell why a payment or a refund was refused so. Of what the lane has paid, the database knows all.
+func (x *eventsReplayer) wasDecidedInRedis(kind string, reservation id.ID, code problem.Code) bool {
+	r := x.round.Reservation(reservation)
+	switch {
+	case r == nil:
+		return true // there never was one, or its row is still to come: the refusal may be as fresh
+	case r.Status != events.StatusHeld:
+		return false
+	case kind == events.KindRefund:
+		return code == problem.UnknownReservation // its row has come since
+	default:
+		return code == problem.ReservationExpired || code == problem.ReservationNotHeld || code == problem.UnknownReservation
+	}
 }
 
 // checkInBefore uses the tickets of a reservation that were used before a stamp. The check-in had their rows locked, and the refund read them.
@@ -100,16 +116,49 @@ func (x *eventsReplayer) checkInBefore(reservation id.ID, stamp lamport.Stamp) {
 // compare reports where reservations, tickets and sold seats are not as the replay has left things.
 func (x *eventsReplayer) compare(tx database.Tx, c *Check) error {
 	for _, reservation := range slices.SortedFunc(maps.Keys(x.recorded), byID) {
-		recorded, again := x.recorded[reservation], x.round.Reservation(reservation)
-		if recorded.Status == events.StatusReleased && again.Status == events.StatusHeld {
-			continue // by its owner, or because its payment was refused
+		recorded, again := x.recorded[reservation], *x.round.Reservation(reservation)
+		if again.Status == events.StatusHeld && (recorded.Status == events.StatusReleased || recorded.Status == events.StatusExpired) {
+			again.Status = recorded.Status // by its owner, by time, or because its payment was refused
 		}
 		if recorded.Status != again.Status || recorded.PaidBy != again.PaidBy || recorded.RefundedBy != again.RefundedBy || recorded.Lamport != again.Lamport {
 			c.find("reservation %s is %s, paid by %s and refunded by %s, at stamp %d; replayed, %s, %s, %s and %d", reservation,
 				recorded.Status, recorded.PaidBy, recorded.RefundedBy, recorded.Lamport, again.Status, again.PaidBy, again.RefundedBy, again.Lamport)
 		}
 	}
+	if err := x.compareTickets(tx, c); err != nil {
+		return err
+	}
 	return x.compareSold(tx, c)
+}
+
+// compareTickets compares when tickets were last changed, and what they are good for since. Whose they are follows from the reservations.
+func (x *eventsReplayer) compareTickets(tx database.Tx, c *Check) error {
+	again := map[ticketKey]events.Ticket{}
+	for reservation := range x.recorded {
+		for _, t := range x.round.Tickets(reservation) {
+			again[ticketKey{reservation, t.Seat}] = t
+		}
+	}
+	for t, err := range ticketRows(tx) {
+		if err != nil {
+			return err
+		}
+		key := ticketKey{t.reservation, t.seat}
+		is, known := again[key]
+		delete(again, key)
+		switch admits := t.status == events.TicketUsed && is.Status == events.TicketValid; {
+		case !known:
+			c.find("there is a ticket for seat %d of reservation %s; replayed, there is none", t.seat, t.reservation)
+		case admits && t.stamp <= is.Lamport:
+			c.find("the ticket for seat %d of reservation %s was used at stamp %d; replayed, it was valid at %d", t.seat, t.reservation, t.stamp, is.Lamport)
+		case !admits && (t.status != is.Status || t.stamp != is.Lamport):
+			c.find("the ticket for seat %d of reservation %s is %s at stamp %d; replayed, %s at %d", t.seat, t.reservation, t.status, t.stamp, is.Status, is.Lamport)
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(again), byTicket) {
+		c.find("there is no ticket for seat %d of reservation %s; replayed, there is", key.seat, key.reservation)
+	}
+	return nil
 }
 
 func (x *eventsReplayer) compareSold(tx database.Tx, c *Check) error {
@@ -124,8 +173,8 @@ func (x *eventsReplayer) compareSold(tx database.Tx, c *Check) error {
 		}
 		delete(again, seat)
 	}
-	for seat, reservation := range again {
-		c.find("seat %d of event %s is not sold; replayed, it is, to reservation %s", seat.Number, seat.Event, reservation)
+	for _, seat := range slices.SortedFunc(maps.Keys(again), bySeat) {
+		c.find("seat %d of event %s is not sold; replayed, it is, to reservation %s", seat.Number, seat.Event, again[seat])
 	}
 	return nil
 }

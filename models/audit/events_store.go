@@ -4,22 +4,22 @@ import (
 	"database/sql"
 	"iter"
 
+	"guichet/models/bank"
 	"guichet/models/database"
 	"guichet/models/events"
 	"guichet/models/id"
 	"guichet/models/lamport"
 )
 
-// settledReservation is a reservation for which there is a payment or a refund in the journal, or whose row says so.
-type settledReservation struct {
+// reservationRow is a reservation as its row has it.
+type reservationRow struct {
 	events.Reservation
-	seats string
+	seats string // not read yet: Reservation has none
 }
 
-// settledReservations yields the reservations that operations name, or that are paid or refunded, by their ids.
-func settledReservations(tx database.Tx) iter.Seq2[*settledReservation, error] {
-	return query(tx, `SELECT id, event_id, user_id, account, seats, total, status, paid_by, refunded_by, lamport FROM reservations
-		WHERE paid_by IS NOT NULL OR refunded_by IS NOT NULL OR status IN ('paid', 'refunded', 'released') ORDER BY id`, func(r *settledReservation) []any {
+// reservationRows yields all reservations that the database has heard of, by their ids. One that was made a moment ago it may not have heard of.
+func reservationRows(tx database.Tx) iter.Seq2[*reservationRow, error] {
+	return query(tx, "SELECT id, event_id, user_id, account, seats, total, status, paid_by, refunded_by, lamport FROM reservations ORDER BY id", func(r *reservationRow) []any {
 		return []any{&r.ID, &r.EventID, &r.UserID, &r.Account, &r.seats, &r.Total, &r.Status, &r.PaidBy, &r.RefundedBy, &r.Lamport}
 	})
 }
@@ -38,8 +38,8 @@ type eventRow struct {
 	stamp    lamport.Stamp
 }
 
-// redisRefusals yields the payments that were refused because of what Redis had decided before.
-func redisRefusals(tx database.Tx) iter.Seq2[*refusalRow, error] {
+// eventRefusals yields the payments and refunds that were refused.
+func eventRefusals(tx database.Tx) iter.Seq2[*refusalRow, error] {
 	return query(tx, "SELECT operation_id, problem FROM outcomes WHERE lane = '"+events.Lane+"' AND status = 'rejected'", func(r *refusalRow) []any {
 		return []any{&r.operation, &r.problem}
 	})
@@ -79,8 +79,8 @@ func soldRows(tx database.Tx) iter.Seq2[*soldRow, error] {
 
 // eventTillRows yields, for each operation, the payments and refunds that reservations name it for, followed by its postings on the house's account.
 func eventTillRows(tx database.Tx) iter.Seq2[*tillRow, error] {
-	return query(tx, `SELECT paid_by AS operation_id, 0 AS entered, 'purchase' AS kind, account, 1 AS quantity, total AS price, id AS purchase, NULL AS reference FROM reservations WHERE paid_by IS NOT NULL
-		UNION ALL SELECT refunded_by, 0, 'refund', account, -1, total, id, NULL FROM reservations WHERE refunded_by IS NOT NULL
+	return query(tx, `SELECT paid_by AS operation_id, 0 AS entered, '`+bank.KindPurchase+`' AS kind, account, 1 AS quantity, total AS price, id AS purchase, NULL AS reference FROM reservations WHERE paid_by IS NOT NULL
+		UNION ALL SELECT refunded_by, 0, '`+bank.KindRefund+`', account, -1, total, id, NULL FROM reservations WHERE refunded_by IS NOT NULL
 		UNION ALL SELECT p.operation_id, 1, COALESCE(e.kind, ''), p.counterparty, 1, p.amount, NULL, e.reference
 			FROM postings p LEFT JOIN entries e ON e.operation_id = p.operation_id AND e.part = p.part WHERE p.account = '`+events.HouseAccount+`'
 		ORDER BY operation_id, entered`, func(r *tillRow) []any {

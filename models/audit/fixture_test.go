@@ -11,6 +11,7 @@ import (
 
 	"guichet/models/bank"
 	"guichet/models/database"
+	"guichet/models/events"
 	"guichet/models/exchange"
 	"guichet/models/id"
 	"guichet/models/lamport"
@@ -35,7 +36,7 @@ func onBothStores(t *testing.T, test func(t *testing.T, h *house)) {
 			t.Cleanup(func() { _ = db.Close() })
 			_, err = db.Migrate(t.Context())
 			must(t, err)
-			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane, trips.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
+			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane, trips.Lane, events.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
 			test(t, &house{T: t, db: db})
 		})
 	}
@@ -55,6 +56,7 @@ type house struct {
 	*testing.T
 	db    *database.DB
 	users sync.Map // by account number
+	box   box
 }
 
 // process has a clock, of which nobody knows how it runs compared to others, and makes ids of its own.
@@ -135,7 +137,7 @@ func (p *process) executeIn(tx database.Tx, e *operation.Envelope, failed []int)
 	if n, err := operation.Take(tx, lane, e.Batches); err != nil || n != len(e.Batches) {
 		return errors.Join(err, fmt.Errorf("took %d batches", n))
 	}
-	round, err := load(tx, lane, e.Commands)
+	round, err := p.load(tx, lane, e.Commands)
 	if err != nil {
 		return err
 	}
@@ -170,12 +172,15 @@ type round interface {
 	save(tx database.Tx) error
 }
 
-func load(tx database.Tx, lane string, commands []operation.Command) (round, error) {
+func (h *house) load(tx database.Tx, lane string, commands []operation.Command) (round, error) {
 	if familyOf(lane) == "exchange" {
 		return loadFloor(tx, lane, commands)
 	}
 	if lane == trips.Lane {
 		return loadOffice(tx, commands)
+	}
+	if lane == events.Lane {
+		return h.box.load(tx, commands)
 	}
 	var numbers []string
 	var holds []id.ID

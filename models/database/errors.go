@@ -24,6 +24,12 @@ func IsDuplicate(err error) bool {
 	return errors.Is(err, gorm.ErrDuplicatedKey)
 }
 
+// IsDeadlock says whether the transaction was given up so that another, which waited for it, could go on.
+func IsDeadlock(err error) bool {
+	fromMySQL, ok := errors.AsType[*mysqldriver.MySQLError](err)
+	return ok && fromMySQL.Number == 1213
+}
+
 // IsTransient says whether err is the store's fault and not the statement's: the connection broke, the server is away, starting or full, a lock
 // could not be had. The same work may succeed later. What is not known to be transient is not: a bug must not be retried for ever.
 func IsTransient(err error) bool {

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,6 +36,63 @@ func TestRows(t *testing.T) {
 		must(t, db.Read(t.Context()).Gorm().Raw("SELECT word FROM words WHERE n = 100 OR n IS NULL ORDER BY id").Scan(&words).Error)
 		if strings.Join(words, ",") != "word 1,new" {
 			t.Errorf("the upsert made %q", words)
+		}
+	})
+}
+
+// TestUpsertWhere: new rows are written, rows that fulfil the condition are set, and others are left as they are, also if the statement comes again.
+func TestUpsertWhere(t *testing.T) {
+	onBothStores(t, func(t *testing.T, db *DB) {
+		withTable(t, db)
+		write := func(values ...any) {
+			rows := Rows{Table: "words", Columns: []string{"id", "word", "n"}}
+			for i := 0; i < len(values); i += 3 {
+				rows.Add(values[i], values[i+1], values[i+2])
+			}
+			must(t, db.Write(t.Context(), func(tx Tx) error { return rows.UpsertWhere(tx, []string{"id"}, []string{"word", "n"}, "words.n < 10") }))
+		}
+		expect := func(want string) {
+			t.Helper()
+			var is []string
+			must(t, db.Read(t.Context()).Query(func(rows *sql.Rows) error {
+				for rows.Next() {
+					var id int
+					var word string
+					var n sql.NullInt64
+					if err := rows.Scan(&id, &word, &n); err != nil {
+						return err
+					}
+					is = append(is, fmt.Sprint(id, word, n.Int64))
+				}
+				return rows.Err()
+			}, "SELECT id, word, n FROM words ORDER BY id"))
+			if got := strings.Join(is, ","); got != want {
+				t.Errorf("there is %s, not %s", got, want)
+			}
+		}
+		write()
+		write(1, "open", 1, 2, "closed", 10, 3, "unknown", nil)
+		expect("1open1,2closed10,3unknown0")
+		for range 2 { // the first of them closes the first row, so that the second finds nothing to set
+			write(1, "first", 12, 2, "second", 5, 3, "third", 6, 4, "fourth", 7)
+			expect("1first12,2closed10,3unknown0,4fourth7")
+		}
+		write(4, "again", 8, 1, "late", 1)
+		write(4, "and again", 9)
+		expect("1first12,2closed10,3unknown0,4and again9")
+		const many = 400 // more values than one statement on SQLite binds
+		var values []any
+		for i := range many {
+			values = append(values, i, fmt.Sprint("word ", i), 2)
+		}
+		write(values...)
+		if n := count(t, db.Read(t.Context())); n != many {
+			t.Errorf("%d rows are there", n)
+		}
+		var kept []string
+		must(t, db.Read(t.Context()).Gorm().Raw("SELECT word FROM words WHERE word NOT LIKE 'word %' ORDER BY id").Scan(&kept).Error)
+		if strings.Join(kept, ",") != "first,closed,unknown" {
+			t.Errorf("the upsert kept %q", kept)
 		}
 	})
 }

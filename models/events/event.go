@@ -16,6 +16,12 @@ const HouseAccount = "events"
 // DefaultMaxPerUser is how many seats a user may have unless the event says otherwise.
 const DefaultMaxPerUser = 10
 
+// How long texts may be, in UTF-16 units (see text.Line).
+const (
+	MaxName = 120 // of an event
+	MaxGate = 80  // where somebody was let in
+)
+
 // Event is a concert or a match. Apart from the waiting room it never changes.
 type Event struct {
 	ID         id.ID

@@ -185,8 +185,11 @@ func (o *oracle) claim(reservation, operation id.ID, now time.Time) ClaimOutcome
 func (o *oracle) settle(t Settlement, now time.Time) bool {
 	r := o.made[t.Reservation]
 	switch t.To {
-	case Sold:
+	case Sold, Paid:
 		if r.Status == StatusPaid || r.Status == StatusRefunded {
+			return false
+		}
+		if t.To == Paid && (r.Status != StatusHeld || !r.ClaimedBy.IsZero() && r.ClaimedBy != t.Operation) {
 			return false
 		}
 		for _, seat := range r.Seats {

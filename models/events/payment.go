@@ -76,7 +76,10 @@ type SettledTo string
 
 // The kinds of settlements.
 const (
-	// Sold: the payment is committed. Whatever Redis says, the seats are this reservation's: another that holds them is released.
+	// Paid: the payment is committed. It concerns a reservation only while that is held or claimed by the payment: who is late must not take a seat from whoever has it
+	// since. What is missed so the reconciliation finds.
+	Paid SettledTo = "paid"
+	// Sold: the payment is committed, and nothing else can be decided meanwhile. Whatever Redis says, the seats are this reservation's: another that holds them is released.
 	Sold SettledTo = "sold"
 	// Freed: the payment was refused, and the reservation is released by that.
 	Freed SettledTo = "freed"

@@ -241,7 +241,7 @@ func (f *flow) settle() {
 		if r.ClaimedBy.IsZero() || f.between(0, 1) == 0 {
 			continue
 		}
-		s := Settlement{Reservation: r.ID, UserID: r.UserID, Operation: r.ClaimedBy, Seats: r.Seats, To: pick(f, []SettledTo{Sold, Sold, Freed, Unclaimed})}
+		s := Settlement{Reservation: r.ID, UserID: r.UserID, Operation: r.ClaimedBy, Seats: r.Seats, To: pick(f, []SettledTo{Paid, Paid, Sold, Freed, Unclaimed})}
 		settlements = append(settlements, s)
 		if f.between(0, 5) == 0 { // of a payment that has not claimed it
 			s.Operation, s.To = ids.Next(), pick(f, []SettledTo{Freed, Unclaimed})
@@ -250,7 +250,7 @@ func (f *flow) settle() {
 		}
 		row := *r
 		switch row.ClaimedBy = (id.ID{}); s.To {
-		case Sold:
+		case Sold, Paid:
 			row.Status, row.PaidBy = StatusPaid, s.Operation
 			for _, seat := range r.Seats {
 				f.sold[seat] = r.ID

@@ -219,3 +219,34 @@ func TestLoadByManyAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A process that tells late of a payment that it has committed takes no seat from whoever has it since: the reservation was refunded, and the database has it.
+func TestLatePayment(t *testing.T) {
+	onAllRedises(t, func(t *testing.T, seats *Seats) {
+		hall := hallOf(t, "A 1x2 500")
+		load(t, seats, hall, Snapshot{})
+		first := reserve(t, seats, hall, wants(t, hall, ids.Next(), "A-1-1"))
+		payment := ids.Next()
+		claims, err := seats.Claim(t.Context(), hall, []ClaimOf{{first.ID, payment}}, began)
+		if err != nil || claims[0].Outcome != Claimed {
+			t.Fatalf("%+v, %v", claims, err)
+		}
+		late := []Settlement{{first.ID, first.UserID, payment, first.Seats, Paid}}
+		if n, err := seats.Settle(t.Context(), hall, late, began); n != 1 || err != nil {
+			t.Fatalf("in time: %d, %v", n, err)
+		}
+		wantMap(t, seats, hall, "s.")
+		if n, err := seats.Settle(t.Context(), hall, []Settlement{{first.ID, first.UserID, ids.Next(), first.Seats, Refunded}}, began); n != 1 || err != nil {
+			t.Fatalf("the refund: %d, %v", n, err)
+		}
+		syncAll(t.Context(), t, seats, hall, rows{})
+		second := reserve(t, seats, hall, wants(t, hall, ids.Next(), "A-1-1"))
+		if n, err := seats.Settle(t.Context(), hall, late, began); n != 0 || err != nil {
+			t.Errorf("late: %d, %v", n, err)
+		}
+		if got, found, err := seats.Get(t.Context(), hall, second.ID, began); !found || err != nil || got.Status != StatusHeld {
+			t.Errorf("whoever has the seat since: %+v, %t, %v", got, found, err)
+		}
+		wantMap(t, seats, hall, "h.")
+	})
+}

@@ -1,10 +1,12 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +24,9 @@ var reservationColumns = []string{"id", "event_id", "user_id", "account", "seats
 // StoreReservations writes reservations as Redis has them. A row whose reservation is not held any more stays as it is, so that to write one late, or twice, is
 // harmless.
 func StoreReservations(tx database.Tx, reservations []Reservation) error {
-	rows := reservationRows(reservations)
+	inOrder := slices.Clone(reservations) // in which everybody locks the rows
+	slices.SortStableFunc(inOrder, func(a, b Reservation) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	rows := reservationRows(inOrder)
 	return rows.UpsertWhere(tx, []string{"id"}, []string{"lamport", "status"}, "reservations.status = '"+string(StatusHeld)+"'")
 }
 

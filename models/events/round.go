@@ -25,6 +25,7 @@ type Round struct {
 
 	// What is to be stored.
 	paid, refunded []*Reservation
+	seen           []id.ID // reservations whose tickets a refusal depended on
 }
 
 // NewRound returns a round on what was loaded.
@@ -62,6 +63,9 @@ func (r *Round) LastStamp() lamport.Stamp {
 // Reservation is one that was loaded, as it is now, or nil.
 func (r *Round) Reservation(reservation id.ID) *Reservation { return r.reservations[reservation] }
 
+// Tickets are those of a reservation, as far as that was loaded, and as they are now. The slice is not to be changed.
+func (r *Round) Tickets(reservation id.ID) []Ticket { return r.tickets[reservation] }
+
 // Sold is which reservation has bought each seat, as far as that was loaded, and as it is now.
 func (r *Round) Sold() map[Seat]id.ID { return r.sold }
 
@@ -76,7 +80,7 @@ func (r *Round) Use(reservation id.ID, seat int, stamp lamport.Stamp) {
 }
 
 // Forget drops what is to be stored: a replay stores nothing.
-func (r *Round) Forget() { r.paid, r.refunded = nil, nil }
+func (r *Round) Forget() { r.paid, r.refunded, r.seen = nil, nil, nil }
 
 // Pay pays a reservation. claimed says whether its seats are still set aside for it, which Redis decides. It refuses, and then changes nothing: unknown_reservation,
 // reservation_not_held, event_started, reservation_expired, and what the ledger refuses.
@@ -127,8 +131,8 @@ func (r *Round) isTaken(held *Reservation) bool {
 	return false
 }
 
-// Refund pays a reservation back in full. It refuses, and then changes nothing: unknown_reservation, reservation_ended, event_started, ticket_used, and what the
-// ledger refuses.
+// Refund pays a reservation back in full. It refuses, and then changes nothing but stamps: unknown_reservation, reservation_ended, event_started, ticket_used, and
+// what the ledger refuses.
 func (r *Round) Refund(c bank.Cause, reservation id.ID) (*Reservation, *problem.Problem) {
 	paid, event, refusal := r.find(reservation)
 	if refusal != nil {
@@ -149,6 +153,7 @@ func (r *Round) Refund(c bank.Cause, reservation id.ID) (*Reservation, *problem.
 	if paid.Total > 0 {
 		_, refusal = r.Post(c, bank.KindRefund, reservation.String(), []bank.Leg{{Account: HouseAccount, Amount: -paid.Total}, {Account: paid.Account, Amount: paid.Total}})
 		if refusal != nil {
+			r.see(paid.ID, c.Stamp)
 			return nil, refusal
 		}
 	}
@@ -161,6 +166,15 @@ func (r *Round) Refund(c bank.Cause, reservation id.ID) (*Reservation, *problem.
 	}
 	r.refunded = append(r.refunded, paid)
 	return paid, nil
+}
+
+// see stamps tickets that were found valid: a refusal depends on that as much as a refund does, and who is let in with one of them later has a greater stamp.
+func (r *Round) see(reservation id.ID, stamp lamport.Stamp) {
+	tickets := r.tickets[reservation]
+	for i := range tickets {
+		tickets[i].Lamport = stamp
+	}
+	r.seen = append(r.seen, reservation)
 }
 
 func (r *Round) find(reservation id.ID) (*Reservation, *Event, *problem.Problem) {

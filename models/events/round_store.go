@@ -2,6 +2,7 @@ package events
 
 import (
 	"database/sql"
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,18 +49,18 @@ func LoadRound(tx database.Tx, c Concerned) (*Round, error) {
 	return NewRound(ledger, events, mergeReservations(reservations, c.Claimed), sold, tickets), nil
 }
 
+// mergeReservations returns each reservation once. Redis may have told of one several times, as often as it is to be paid.
 func mergeReservations(stored, claimed []Reservation) []Reservation {
-	merged := slices.Clone(claimed)
-	for _, s := range stored {
-		at := slices.IndexFunc(merged, func(r Reservation) bool { return r.ID == s.ID })
-		switch {
-		case at < 0:
-			merged = append(merged, s)
-		case s.Status != StatusHeld:
-			merged[at] = s
+	known := make(map[id.ID]Reservation, len(stored)+len(claimed))
+	for i := range claimed {
+		known[claimed[i].ID] = claimed[i]
+	}
+	for i := range stored {
+		if _, told := known[stored[i].ID]; !told || stored[i].Status != StatusHeld {
+			known[stored[i].ID] = stored[i]
 		}
 	}
-	return merged
+	return slices.Collect(maps.Values(known))
 }
 
 // sortedIDs sorts the ids, so that all lock in one order, and makes them arguments.
@@ -123,8 +124,15 @@ func (r *Round) Save(tx database.Tx) error {
 				continue
 			}
 			changed = append(changed, *reservation)
-			tickets = append(tickets, r.tickets[reservation.ID]...)
 		}
+	}
+	ticketed := slices.Clone(r.seen)
+	for i := range changed {
+		ticketed = append(ticketed, changed[i].ID)
+	}
+	slices.SortFunc(ticketed, func(a, b id.ID) int { return strings.Compare(string(a[:]), string(b[:])) })
+	for _, reservation := range slices.Compact(ticketed) {
+		tickets = append(tickets, r.tickets[reservation]...)
 	}
 	for _, write := range []func(database.Tx) error{r.freeRefunded, sold.Insert, func(tx database.Tx) error { return saveReservations(tx, changed) },
 		func(tx database.Tx) error { return saveTickets(tx, tickets) }, r.Ledger.Save} {

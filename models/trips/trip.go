@@ -29,6 +29,8 @@ const (
 	MaxClasses       = 20                               // of a trip
 	MaxRefundBps     = 10_000                           // all that was paid
 	MaxRefundMinutes = 525_600                          // a year before departure
+	MaxName          = 120                              // UTF-16 units (see text.Line)
+	MaxClassName     = 40
 )
 
 // Class is one kind of a trip's tickets.

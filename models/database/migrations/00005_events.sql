@@ -28,8 +28,8 @@ CREATE TABLE reservations (
     lamport          BIGINT       NOT NULL
 );
 CREATE INDEX reservations_by_user ON reservations (user_id, id);
--- What is held of an event is a short range: Redis is made anew from it.
-CREATE INDEX reservations_of_event ON reservations (event_id, expires_at_us);
+-- What is held of an event is a short range: Redis is made anew from it, and compared with it.
+CREATE INDEX reservations_of_event ON reservations (event_id, status);
 
 -- Whatever Redis says, the key has no seat sold twice.
 CREATE TABLE sold_seats (

@@ -45,7 +45,7 @@ end
 -- How many seats are taken, if none of them by a hold that is past its time.
 local occupied = best and #call('ZRANGEBYSCORE', HOLDS, '-inf', ARGV[1], 'LIMIT', 0, 1) == 0 and call('HLEN', TICKETS)
 
-local answers, have, took = {}, {}, {}
+local answers, have, took, fresh = {}, {}, {}, {}
 local tickets, painted, records, holds, marks, named = {}, {}, {}, {}, {}, {}
 local first = 0 -- of the places before this want's
 for w = 1, #wants do
@@ -60,7 +60,7 @@ for w = 1, #wants do
       answer = 'alone'
     end
   end
-  if made[w] or tonumber(ARGV[from + 2]) > starts or NOW >= starts then
+  if made[w] or fresh[id] or tonumber(ARGV[from + 2]) > starts or NOW >= starts then
     answer = 'alone'
   elseif n == 0 then
     answer = occupied and tonumber(ARGV[from + 7]) - occupied - #painted < tonumber(ARGV[from + 6]) and 'sold_out' or 'alone'
@@ -75,7 +75,7 @@ for w = 1, #wants do
       took[place] = true
       tickets[#tickets + 1], tickets[#tickets + 2], painted[#painted + 1] = place, id, tonumber(place)
     end
-    have[user] = count + n
+    have[user], fresh[id] = count + n, true
     local where = table.concat(places, ',', first + 1, first + n)
     records[#records + 1], records[#records + 2] = id, 'h ' .. user .. ' - - ' .. where .. ' ' .. ARGV[from + 4] .. ' ' .. ARGV[1] .. ' ' .. ARGV[from + 2] .. ' ' .. ARGV[from + 3]
     holds[#holds + 1], holds[#holds + 2] = ARGV[from + 2], id

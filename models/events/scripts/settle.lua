@@ -63,6 +63,14 @@ function kinds.sold(id, user, operation, places, record)
   return true
 end
 
+function kinds.paid(id, user, operation, places, record)
+  local state, _, claim = fields(record or '')
+  if state == 'h' or (state == 'p' and claim == operation) then
+    return kinds.sold(id, user, operation, places, record)
+  end
+  return false
+end
+
 function kinds.freed(id, _, operation, _, record)
   local state, _, claim = fields(record or '')
   if state == 'h' or (state == 'p' and claim == operation) then

@@ -1,4 +1,5 @@
-package trips
+// Package text says what a line of text may be that people give names by: what is stored is what is shown, and texts that look alike are one.
+package text
 
 import (
 	"fmt"
@@ -8,36 +9,31 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// How long names may be, in UTF-16 units, which is how schemas count.
-const (
-	MaxName      = 120
-	MaxClassName = 40
-)
-
-// NormalizeName returns a name of a trip or a class in Unicode's form NFC, so that names that look alike because they are written in another form are one. The
-// error says what is wrong with the name, for people: it is empty or too long, has characters that do not show, or spaces at its ends.
-func NormalizeName(text string, most int) (string, error) {
-	name := norm.NFC.String(text)
-	first, _ := utf8.DecodeRuneInString(name)
-	last, _ := utf8.DecodeLastRuneInString(name)
+// Line returns a text in Unicode's form NFC, so that texts that look alike because they are written in another form are one. most is how long it may be then, in
+// UTF-16 units, which is how schemas count. The error says what is wrong with the text, for people: it is empty or too long, has characters that do not show, or
+// spaces at its ends.
+func Line(text string, most int) (string, error) {
+	line := norm.NFC.String(text)
+	first, _ := utf8.DecodeRuneInString(line)
+	last, _ := utf8.DecodeLastRuneInString(line)
 	switch {
 	case !utf8.ValidString(text):
 		return "", fmt.Errorf("must be valid UTF-8")
-	case name == "":
+	case line == "":
 		return "", fmt.Errorf("must not be empty")
-	case units(name) > most:
+	case units(line) > most:
 		return "", fmt.Errorf("must have at most %d characters", most)
 	case first == ' ' || last == ' ':
 		return "", fmt.Errorf("must not have spaces at its ends")
 	case unicode.Is(unicode.M, first):
 		return "", fmt.Errorf("must not begin with a combining mark")
 	}
-	for _, r := range name {
+	for _, r := range line {
 		if !visible(r) {
 			return "", fmt.Errorf("must not have control characters, invisible characters, or spaces other than the plain one")
 		}
 	}
-	return name, nil
+	return line, nil
 }
 
 // visible says whether a character shows, or is the plain space. The blank of Braille is a symbol to Unicode.
