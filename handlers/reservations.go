@@ -202,29 +202,43 @@ func (s *Server) DeleteReservation(ctx context.Context, request api.DeleteReserv
 		return nil, err
 	}
 	if found.Status == events.StatusHeld {
-		var released events.Reservation
-		err := s.loaded(ctx, known, func() (err error) {
-			released, err = s.box.seats.Release(ctx, known, found.ID, found.UserID, time.Now())
-			return err
-		})
-		if errors.Is(err, events.ErrNotInRedis) { // it has ended since it was read
-			return nil, problem.New(problem.ReservationEnded, "The reservation has ended.")
+		if found, err = s.release(ctx, known, &found); err != nil {
+			return nil, err
 		}
-		if err == nil {
-			if err := s.secure(ctx, known, &released); err != nil {
-				return nil, err
-			}
-			return s.reservationAnswer(http.StatusOK, known, &released), nil
-		}
-		if !errors.Is(err, events.ErrPaid) {
-			return nil, eventProblem(err)
-		}
-		found.Status = events.StatusPaid // or soon refused: the refund, which waits behind the payment, finds out
 	}
-	if found.Status != events.StatusPaid {
+	switch found.Status {
+	case events.StatusReleased: // now or before: what is asked for is so
+		return s.reservationAnswer(http.StatusOK, known, &found), nil
+	case events.StatusPaid:
+	default:
 		return nil, problem.Newf(problem.ReservationEnded, "The reservation is %s.", found.Status)
 	}
 	return s.enqueue(ctx, events.Lane, events.KindRefund, events.Command{Account: found.Account, Event: known.Event(), Reservation: found.ID})
+}
+
+// release returns a reservation that was held as it is after it was let go. One that is being paid counts as paid: should the payment be refused, the refund, which
+// waits behind it, finds out.
+func (s *Server) release(ctx context.Context, known *events.Hall, held *events.Reservation) (events.Reservation, error) {
+	var released events.Reservation
+	err := s.loaded(ctx, known, func() (err error) {
+		released, err = s.box.seats.Release(ctx, known, held.ID, held.UserID, time.Now())
+		return err
+	})
+	var refusal *problem.Problem
+	switch {
+	case err == nil:
+		return released, s.secure(ctx, known, &released)
+	case errors.Is(err, events.ErrPaid):
+		paid := *held
+		paid.Status = events.StatusPaid
+		return paid, nil
+	case errors.Is(err, events.ErrNotInRedis), errors.As(err, &refusal):
+		// It has ended since it was read; or the answer to this very request was lost on the way, and Redis was asked again.
+		_, ended, err := s.reservationOf(ctx, known.Event(), held.ID, nil)
+		return ended, eventProblem(err)
+	default:
+		return released, err
+	}
 }
 
 // PayReservation submits a payment.

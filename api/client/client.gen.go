@@ -3147,7 +3147,7 @@ type ClientInterface interface {
 
 	// DeleteReservation Release or refund
 	//
-	// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+	// One that is held is released at once: 200 with the reservation, whatever `Prefer` says; so is the answer for one that was released before. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is expired or refunded).
 	//
 	// Corresponds with DELETE /v1/reservations/{id} (the `DeleteReservation` operationId).
 	DeleteReservation(ctx context.Context, id ReservationId, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4216,7 +4216,7 @@ func (c *Client) ListReservations(ctx context.Context, params *ListReservationsP
 
 // DeleteReservation Release or refund
 //
-// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+// One that is held is released at once: 200 with the reservation, whatever `Prefer` says; so is the answer for one that was released before. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is expired or refunded).
 //
 // Corresponds with DELETE /v1/reservations/{id} (the `DeleteReservation` operationId).
 func (c *Client) DeleteReservation(ctx context.Context, id ReservationId, params *DeleteReservationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9502,7 +9502,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteReservationWithResponse Release or refund
 	//
-	// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+	// One that is held is released at once: 200 with the reservation, whatever `Prefer` says; so is the answer for one that was released before. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is expired or refunded).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18943,7 +18943,7 @@ func (c *ClientWithResponses) ListReservationsWithResponse(ctx context.Context, 
 
 // DeleteReservationWithResponse Release or refund
 //
-// One that is held is released at once: 200 with the reservation, whatever `Prefer` says. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is released, expired or refunded).
+// One that is held is released at once: 200 with the reservation, whatever `Prefer` says; so is the answer for one that was released before. One that is paid, or being paid, waits in line to be refunded in full: 202. Rejected: `event_started`, `ticket_used`, `reservation_ended` (also 409 at once, if it is expired or refunded).
 //
 // Returns a wrapper object for the known response body format(s).
 //
