@@ -227,7 +227,8 @@ func (s *Server) release(ctx context.Context, known *events.Hall, held *events.R
 	var refusal *problem.Problem
 	switch {
 	case err == nil:
-		return released, s.secure(ctx, known, &released)
+		err = s.secure(ctx, known, &released)
+		return released, err
 	case errors.Is(err, events.ErrPaid):
 		paid := *held
 		paid.Status = events.StatusPaid
