@@ -281,6 +281,7 @@ func (s *Server) findReservation(ctx context.Context, reservation id.ID) (*event
 	if err != nil {
 		return nil, row, err
 	}
+	var halls []*events.Hall
 	for _, event := range open {
 		if events.Tag(event) != reservation.Index() {
 			continue
@@ -289,9 +290,15 @@ func (s *Server) findReservation(ctx context.Context, reservation id.ID) (*event
 		if err != nil {
 			return nil, row, err
 		}
-		found, inRedis, err := s.box.seats.Get(ctx, known, reservation, time.Now())
-		if inRedis || err != nil && !errors.Is(err, events.ErrNotLoaded) {
-			return known, found, err
+		halls = append(halls, known)
+	}
+	found, inRedis, err := s.box.seats.Find(ctx, halls, reservation, time.Now())
+	if err != nil {
+		return nil, row, err
+	}
+	for _, known := range halls {
+		if inRedis && known.Event() == found.EventID {
+			return known, found, nil
 		}
 	}
 	return nil, row, errUnknownReservation
@@ -306,17 +313,21 @@ func (s *Server) reservationOf(ctx context.Context, event, reservation id.ID, ro
 	if row != nil && row.Status != events.StatusHeld {
 		return known, *row, nil
 	}
-	var found events.Reservation
-	var inRedis bool
-	err = s.loaded(ctx, known, func() (err error) {
-		found, inRedis, err = s.box.seats.Get(ctx, known, reservation, time.Now())
-		return err
-	})
+	found, inRedis, err := s.box.seats.Get(ctx, known, reservation, time.Now())
 	if err != nil || inRedis {
 		return known, found, err
 	}
-	if found, err = events.GetReservation(s.DB.Read(ctx), reservation); err == nil && found.Status == events.StatusHeld {
-		found.Status = events.StatusExpired // Redis has let go of it, and its row is about to follow
+	if found, err = events.GetReservation(s.DB.Read(ctx), reservation); err != nil || found.Status != events.StatusHeld {
+		return known, found, err
 	}
-	return known, found, err
+	// Either Redis does not know the event any more; or it has let go of the reservation, and its row is about to follow.
+	if err := events.LoadSeats(ctx, s.DB, s.box.seats, known); err != nil {
+		return known, found, err
+	}
+	held, inRedis, err := s.box.seats.Get(ctx, known, reservation, time.Now())
+	if err != nil || inRedis {
+		return known, held, err
+	}
+	found.Status = events.StatusExpired
+	return known, found, nil
 }

@@ -149,10 +149,15 @@ func TestEventsRedisWiped(t *testing.T) {
 	if err := h.redis.Wipe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the seats again", func() error {
-		a, err := b.admin.try(http.MethodGet, "/v1/events/"+b.event+"/seats", nil)
+	eventually(t, "the hold again", func() error { // before anybody has asked for the seats
+		a, err := ada.try(http.MethodGet, "/v1/reservations/"+held.ID, nil)
 		if err != nil || a.status != http.StatusOK {
 			return fmt.Errorf("%d, %w", a.status, err)
+		}
+		var r reservation
+		a.into(t, http.StatusOK, &r)
+		if r.Status != "held" {
+			t.Fatalf("%+v", r)
 		}
 		return nil
 	})
