@@ -86,30 +86,13 @@ func (s *Server) ListEvents(ctx context.Context, request api.ListEventsRequestOb
 	if err != nil {
 		return nil, err
 	}
-	found, next := page(found, limit, func(e *events.Event) string {
-		return strconv.FormatInt(e.StartsAt.UnixMicro(), 10) + "." + e.ID.String()
-	})
+	found, next := page(found, limit, func(e *events.Event) string { return timeKey(e.StartsAt, e.ID) })
 	list := api.ListEvents200JSONResponse{Items: make([]api.Event, len(found)), NextCursor: encodeCursor(next)}
 	for i := range found {
 		s.Clock.Witness(found[i].Lamport)
 		list.Items[i] = asEvent(&found[i])
 	}
 	return list, nil
-}
-
-// timeCursor reads a cursor of a time, in microseconds, and an id.
-func timeCursor(cursor *string) (time.Time, id.ID, error) {
-	key, err := decodeCursor(cursor)
-	if err != nil || key == "" {
-		return time.Time{}, id.ID{}, err
-	}
-	first, second, _ := strings.Cut(key, ".")
-	at, errAt := strconv.ParseInt(first, 10, 64)
-	last, errID := id.Parse(second)
-	if errAt != nil || errID != nil {
-		return time.Time{}, id.ID{}, errCursor
-	}
-	return time.UnixMicro(at), last, nil
 }
 
 func asEvent(e *events.Event) api.Event {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"guichet/models/id"
@@ -95,6 +96,26 @@ func numberCursor(cursor *string) (int64, error) {
 		return 0, errCursor
 	}
 	return n, nil
+}
+
+// timeKey is the key of what is listed by a time, in microseconds, and then by its id.
+func timeKey(at time.Time, last id.ID) string {
+	return strconv.FormatInt(at.UnixMicro(), 10) + "." + last.String()
+}
+
+// timeCursor reads a cursor that timeKey wrote; a zero id is none.
+func timeCursor(cursor *string) (time.Time, id.ID, error) {
+	key, err := decodeCursor(cursor)
+	if err != nil || key == "" {
+		return time.Time{}, id.ID{}, err
+	}
+	first, second, _ := strings.Cut(key, ".")
+	at, errAt := strconv.ParseInt(first, 10, 64)
+	last, errID := id.Parse(second)
+	if errAt != nil || errID != nil {
+		return time.Time{}, id.ID{}, errCursor
+	}
+	return time.UnixMicro(at), last, nil
 }
 
 // listAnswer answers with a page of what writes itself.

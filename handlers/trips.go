@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"guichet/api"
@@ -37,42 +35,25 @@ func tripsProblem(err error) error {
 
 // ListTrips reads a page of what is offered.
 func (s *Server) ListTrips(ctx context.Context, request api.ListTripsRequestObject) (api.ListTripsResponseObject, error) {
-	after, err := tripCursor(request.Params.Cursor)
+	departs, last, err := timeCursor(request.Params.Cursor)
 	if err != nil {
 		return nil, err
+	}
+	var after *trips.TripKey
+	if !last.IsZero() {
+		after = &trips.TripKey{DepartsAt: departs, ID: last}
 	}
 	limit, now := limitOf(request.Params.Limit), time.Now()
 	found, err := trips.List(s.DB.Read(ctx), trips.TripFilter{Status: trips.TripStatus(given(request.Params.Status)), Now: now, After: after, Limit: limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	found, next := page(found, limit, tripKey)
+	found, next := page(found, limit, func(t **trips.Trip) string { return timeKey((*t).DepartsAt, (*t).ID) })
 	list := api.ListTrips200JSONResponse{Items: make([]api.Trip, len(found)), NextCursor: encodeCursor(next)}
 	for i, trip := range found {
 		list.Items[i] = s.showTrip(trip, now)
 	}
 	return list, nil
-}
-
-// A trip's place in the list is its departure and its id.
-
-func tripKey(t **trips.Trip) string {
-	return fmt.Sprintf("%d.%s", (*t).DepartsAt.UnixMicro(), (*t).ID)
-}
-
-// tripCursor reads what tripKey wrote; nil is none.
-func tripCursor(cursor *string) (*trips.TripKey, error) {
-	key, err := decodeCursor(cursor)
-	if err != nil || key == "" {
-		return nil, err
-	}
-	departs, text, _ := strings.Cut(key, ".")
-	us, errDeparts := strconv.ParseInt(departs, 10, 64)
-	trip, errID := id.Parse(text)
-	if errDeparts != nil || errID != nil {
-		return nil, errCursor
-	}
-	return &trips.TripKey{DepartsAt: time.UnixMicro(us), ID: trip}, nil
 }
 
 // showTrip is the trip as the contract has it. It takes note of its stamps: the answer is sent after what it shows.

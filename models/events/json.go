@@ -1,7 +1,6 @@
 package events
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -88,46 +87,21 @@ func AppendMap(b []byte, hall *Hall, m *Map) []byte {
 	b = append(b, `","version":`...)
 	b = strconv.AppendInt(b, m.Version, 10)
 	b = append(b, `,"sections":[`...)
-	for i := range hall.sections {
-		section := &hall.sections[i]
+	for i, view := range hall.View(*m) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, `{"name":`...)
-		b = appendQuoted(b, section.Name)
-		b = append(b, `,"price":`...)
-		b = strconv.AppendInt(b, int64(section.Price), 10)
+		b = append(b, `{"name":"`...)
+		b = append(b, view.Name...) // letters and digits
+		b = append(b, `","price":`...)
+		b = strconv.AppendInt(b, int64(view.Price), 10)
 		b = append(b, `,"available":`...)
-		at := len(b)
-		b = append(b, `      `...) // six digits are enough for a hall; JSON does not mind the spaces
+		b = strconv.AppendInt(b, int64(view.Available), 10)
 		b = append(b, `,"rows":[`...)
-		free := 0
-		for row := range section.Rows {
-			line := m.row(hall, i, row)
-			for _, seat := range []byte(line) {
-				if seat == charFree {
-					free++
-				}
-			}
+		for row, line := range view.Lines {
 			b = appendText(b, row, line)
 		}
-		strconv.AppendInt(b[at:at], int64(free), 10)
 		b = append(b, `]}`...)
 	}
 	return append(b, `]}`...)
-}
-
-// row is the seats of a row.
-func (m *Map) row(hall *Hall, section, row int) string {
-	width := hall.sections[section].SeatsPerRow
-	start := hall.start(section) + row*(width+1)
-	return m.Text[start : start+width]
-}
-
-func appendQuoted(b []byte, text string) []byte {
-	quoted, err := json.Marshal(text)
-	if err != nil { // strings always marshal
-		panic(err)
-	}
-	return append(b, quoted...)
 }

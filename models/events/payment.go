@@ -89,8 +89,8 @@ const (
 	Refunded SettledTo = "refunded"
 )
 
-// Settle tells Redis what is committed. Doing it again, or late, changes nothing: Freed and Unclaimed concern a reservation only while it is held or claimed by the
-// operation, Refunded only seats that are the reservation's. It returns how many of the settlements changed something. The error is ErrNotLoaded if Redis does not
+// Settle tells Redis what is committed. Doing it again, or late, changes nothing: Paid, Freed and Unclaimed concern a reservation only while it is held or claimed by
+// the operation, Refunded only seats that are the reservation's. Sold is for who knows that it is not late. It returns how many of the settlements changed something. The error is ErrNotLoaded if Redis does not
 // know the event: Load it then all the same, and settle again, because another process may be loading it from before the commit.
 func (s *Seats) Settle(ctx context.Context, hall *Hall, settlements []Settlement, now time.Time) (changed int, err error) {
 	if len(settlements) == 0 {
