@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"guichet/api"
@@ -27,8 +26,8 @@ func (a jsonAnswer) VisitCreateEventResponse(w http.ResponseWriter) error { retu
 // boxOffice is what an API process knows of events: their seats in Redis, and their halls, which never change.
 type boxOffice struct {
 	seats   *events.Seats
-	durable bool          // Redis keeps what it has answered; else MySQL must have it first
-	known   sync.Map      // *events.Hall by id.ID
+	durable bool // Redis keeps what it has answered; else MySQL must have it first
+	halls   *events.Halls
 	recent  recent[id.ID] // the events of reservations
 	writer  *rowWriter
 }
@@ -43,24 +42,8 @@ func (s *Server) hall(ctx context.Context, event string) (*events.Hall, error) {
 }
 
 func (s *Server) hallOf(ctx context.Context, event id.ID) (*events.Hall, error) {
-	if known, ok := s.box.known.Load(event); ok {
-		return known.(*events.Hall), nil
-	}
-	found, err := events.GetEvent(s.DB.Read(ctx), event)
-	if err != nil {
-		return nil, eventProblem(err)
-	}
-	return s.know(&found)
-}
-
-func (s *Server) know(e *events.Event) (*events.Hall, error) {
-	layout, err := events.NewHall(e.ID, e.Sections)
-	if err != nil {
-		return nil, err
-	}
-	s.Clock.Witness(e.Lamport)
-	known, _ := s.box.known.LoadOrStore(e.ID, layout)
-	return known.(*events.Hall), nil
+	known, err := s.box.halls.Of(ctx, event)
+	return known, eventProblem(err)
 }
 
 // eventProblem tells the client what the stores of events refuse. Other errors it returns as they are.
@@ -187,24 +170,12 @@ func (s *Server) UpdateEvent(ctx context.Context, request api.UpdateEventRequest
 		return err
 	})
 	if err == nil { // should this fail, the reconciliation sees to it; but the admin had better know
-		err = s.loaded(ctx, known, func() error { return s.box.seats.SetWaitingRoom(ctx, known.Event(), changed.Waiting, time.Now()) })
+		err = s.box.halls.Loaded(ctx, known, func() error { return s.box.seats.SetWaitingRoom(ctx, known.Event(), changed.Waiting, time.Now()) })
 	}
 	if err != nil {
 		return nil, eventProblem(err)
 	}
 	return api.UpdateEvent200JSONResponse(asEvent(&changed)), nil
-}
-
-// loaded does something with an event's seats in Redis, and has them made anew from MySQL if Redis does not know the event.
-func (s *Server) loaded(ctx context.Context, known *events.Hall, do func() error) error {
-	err := do()
-	if !errors.Is(err, events.ErrNotLoaded) {
-		return err
-	}
-	if err := events.LoadSeats(ctx, s.DB, s.box.seats, known); err != nil {
-		return err
-	}
-	return do()
 }
 
 // seatsAnswer is the seat map, or that the client has it already.
@@ -231,7 +202,7 @@ func (s *Server) GetSeats(ctx context.Context, request api.GetSeatsRequestObject
 		return nil, err
 	}
 	var seats events.Map
-	err = s.loaded(ctx, known, func() (err error) {
+	err = s.box.halls.Loaded(ctx, known, func() (err error) {
 		seats, err = s.box.seats.Map(ctx, known)
 		return err
 	})
@@ -262,7 +233,7 @@ func (s *Server) GetPlaceInWaitingRoom(ctx context.Context, request api.GetPlace
 		return nil, err
 	}
 	var place events.Place
-	err = s.loaded(ctx, known, func() (err error) {
+	err = s.box.halls.Loaded(ctx, known, func() (err error) {
 		place, err = s.box.seats.Place(ctx, known.Event(), sessionOf(ctx).UserID, time.Now())
 		return err
 	})

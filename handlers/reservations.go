@@ -53,7 +53,7 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 		return before, err
 	}
 	var reserved events.Reserved
-	err = s.loaded(ctx, known, func() (err error) {
+	err = s.box.halls.Loaded(ctx, known, func() (err error) {
 		reserved, err = s.box.seats.Reserve(ctx, known, want)
 		return err
 	})
@@ -220,7 +220,7 @@ func (s *Server) DeleteReservation(ctx context.Context, request api.DeleteReserv
 // waits behind it, finds out.
 func (s *Server) release(ctx context.Context, known *events.Hall, held *events.Reservation) (events.Reservation, error) {
 	var released events.Reservation
-	err := s.loaded(ctx, known, func() (err error) {
+	err := s.box.halls.Loaded(ctx, known, func() (err error) {
 		released, err = s.box.seats.Release(ctx, known, held.ID, held.UserID, time.Now())
 		return err
 	})

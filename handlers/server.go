@@ -107,7 +107,8 @@ func NewServer(config Config) (*Server, error) {
 	}
 	config.Hub.Listen(s)
 	config.Hub.Listen(config.Identity)
-	s.box = boxOffice{seats: events.NewSeats(config.Redis), durable: config.RedisIsDurable, writer: newRowWriter(config.DB)}
+	seats := events.NewSeats(config.Redis)
+	s.box = boxOffice{seats: seats, halls: events.NewHalls(config.DB, config.Clock, seats), durable: config.RedisIsDurable, writer: newRowWriter(config.DB)}
 	s.registerMetrics()
 	s.echo = s.routes()
 	return s, nil

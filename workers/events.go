@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"guichet/models/bank"
@@ -25,52 +24,24 @@ type eventsCounter struct {
 	db      *database.DB
 	seats   *events.Seats
 	tickets *ticket.Signer
-	halls   sync.Map // *events.Hall by id.ID: they never change
+	halls   *events.Halls
 	poke    chan struct{}
 	metrics *seatMetrics
 }
 
 func newEventsCounter(w *Workers) *eventsCounter {
-	return &eventsCounter{db: w.DB, seats: events.NewSeats(w.Redis), tickets: w.Tickets, poke: make(chan struct{}, 1), metrics: w.metrics.seats}
+	seats := events.NewSeats(w.Redis)
+	return &eventsCounter{db: w.DB, seats: seats, halls: events.NewHalls(w.DB, w.Clock, seats), tickets: w.Tickets, poke: make(chan struct{}, 1), metrics: w.metrics.seats}
 }
 
 func (c *eventsCounter) forget() {} // what it keeps never changes
-
-// hall finds the hall of an event.
-func (c *eventsCounter) hall(ctx context.Context, event id.ID) (*events.Hall, error) {
-	if known, ok := c.halls.Load(event); ok {
-		return known.(*events.Hall), nil
-	}
-	found, err := events.GetEvent(c.db.Read(ctx), event)
-	if err != nil {
-		return nil, err
-	}
-	hall, err := events.NewHall(found.ID, found.Sections)
-	if err == nil {
-		c.halls.Store(event, hall)
-	}
-	return hall, err
-}
-
-// loaded does something with an event's seats in Redis, and has them made anew from the database if Redis does not know the event.
-func (c *eventsCounter) loaded(ctx context.Context, hall *events.Hall, do func() error) error {
-	err := do()
-	if !errors.Is(err, events.ErrNotLoaded) {
-		return err
-	}
-	if err := events.LoadSeats(ctx, c.db, c.seats, hall); err != nil {
-		return err
-	}
-	slog.InfoContext(ctx, "the seats of an event were restored in Redis from the database", "event", hall.Event())
-	return do()
-}
 
 type eventsRound struct {
 	*eventsCounter
 	*events.Round
 	commands map[id.ID]eventsCommand
-	halls    map[id.ID]*events.Hall
-	claimed  map[id.ID]bool // by the payment that claims the reservation
+	named    map[id.ID]*events.Hall // by the commands
+	claimed  map[id.ID]bool         // by the payment that claims the reservation
 
 	settlements map[id.ID][]events.Settlement // by event: what Redis is to be told when all this is stored
 }
@@ -82,7 +53,7 @@ type eventsCommand struct {
 
 // load claims in Redis the reservations that are to be paid: from then on nobody else can have their seats, until this very operation has an outcome.
 func (c *eventsCounter) load(tx database.Tx, commands []operation.Command) (round, error) {
-	r := &eventsRound{eventsCounter: c, commands: map[id.ID]eventsCommand{}, halls: map[id.ID]*events.Hall{}, claimed: map[id.ID]bool{}, settlements: map[id.ID][]events.Settlement{}}
+	r := &eventsRound{eventsCounter: c, commands: map[id.ID]eventsCommand{}, named: map[id.ID]*events.Hall{}, claimed: map[id.ID]bool{}, settlements: map[id.ID][]events.Settlement{}}
 	var concerned events.Concerned
 	claims := map[id.ID][]events.ClaimOf{}
 	for i := range commands {
@@ -97,18 +68,18 @@ func (c *eventsCounter) load(tx database.Tx, commands []operation.Command) (roun
 		} else {
 			concerned.Refunds = append(concerned.Refunds, read.Reservation)
 		}
-		if r.halls[read.Event] == nil {
-			if r.halls[read.Event], err = c.hall(tx.Context(), read.Event); err != nil {
+		if r.named[read.Event] == nil {
+			if r.named[read.Event], err = c.halls.Of(tx.Context(), read.Event); err != nil {
 				return nil, err
 			}
 		}
 	}
-	concerned.Events = slices.Collect(maps.Keys(r.halls))
+	concerned.Events = slices.Collect(maps.Keys(r.named))
 	if err := tx.Flush(); err != nil { // who has the lane is known, and locked, before anything is claimed
 		return nil, err
 	}
 	for event, of := range claims {
-		found, err := r.claim(tx.Context(), r.halls[event], of)
+		found, err := r.claim(tx.Context(), r.named[event], of)
 		if err != nil && !errors.Is(err, events.ErrMalformed) {
 			err = &awayError{err} // whatever Redis says instead of an answer, it will have one later
 		}
@@ -129,7 +100,7 @@ func (r *eventsRound) claim(ctx context.Context, hall *events.Hall, of []events.
 	ctx, cancel := context.WithTimeout(ctx, claimPatience)
 	defer cancel()
 	var results []events.ClaimResult
-	err = r.loaded(ctx, hall, func() (err error) {
+	err = r.halls.Loaded(ctx, hall, func() (err error) {
 		results, err = r.seats.Claim(ctx, hall, of, time.Now())
 		return err
 	})
@@ -179,7 +150,7 @@ func (r *eventsRound) settleAs(c events.Command, operation id.ID, to events.Sett
 }
 
 func (r *eventsRound) result(reservation *events.Reservation) []byte {
-	return reservation.AppendJSON(make([]byte, 0, 384), r.halls[reservation.EventID], r.tickets)
+	return reservation.AppendJSON(make([]byte, 0, 384), r.named[reservation.EventID], r.tickets)
 }
 
 func (r *eventsRound) prepare(database.Tx) error { return nil }
@@ -195,10 +166,10 @@ func (r *eventsRound) settle(ctx context.Context) {
 	defer cancel()
 	for event, settlements := range r.settlements {
 		settle := func() error {
-			_, err := r.seats.Settle(ctx, r.halls[event], settlements, time.Now())
+			_, err := r.seats.Settle(ctx, r.named[event], settlements, time.Now())
 			return err
 		}
-		if err := r.loaded(ctx, r.halls[event], settle); err != nil {
+		if err := r.halls.Loaded(ctx, r.named[event], settle); err != nil {
 			slog.WarnContext(ctx, "Redis was not told of payments; the reconciliation will see to it", "event", event, "error", err)
 		}
 	}

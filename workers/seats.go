@@ -122,7 +122,7 @@ func (c *eventsCounter) expire(ctx context.Context, event id.ID) error {
 // sync writes what the database has not heard of an event, in batches. A batch is read while the lane is locked, so that no payment changes what it is about. Should
 // the process die before Redis is told, the batch is written again, which changes nothing.
 func (c *eventsCounter) sync(ctx context.Context, a *attendance, event id.ID) error {
-	hall, err := c.hall(ctx, event)
+	hall, err := c.halls.Of(ctx, event)
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (c *eventsCounter) reconcileAll(ctx context.Context, a *attendance) error {
 		if stillOpen[event] {
 			err = c.reconcile(ctx, a, event)
 		} else if _, err = c.seats.Forget(ctx, event); err == nil {
-			c.halls.Delete(event)
+			c.halls.Forget(event)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("event %s: %w", event, err))
@@ -212,11 +212,11 @@ func (c *eventsCounter) reconcileAll(ctx context.Context, a *attendance) error {
 // reconcile mends what Redis and the database do not agree on about an event: a crash after a commit leaves claims that are not settled, and a Redis that was set back
 // to an earlier state has forgotten sales. What it mends is told in the log and counted.
 func (c *eventsCounter) reconcile(ctx context.Context, a *attendance, event id.ID) error {
-	hall, err := c.hall(ctx, event)
+	hall, err := c.halls.Of(ctx, event)
 	if err != nil {
 		return err
 	}
-	err = c.loaded(ctx, hall, func() error { // before anything is locked: it may take a while
+	err = c.halls.Loaded(ctx, hall, func() error { // before anything is locked: it may take a while
 		_, err := c.seats.Map(ctx, hall)
 		return err
 	})

@@ -27,7 +27,7 @@ func newBoxRig(t *testing.T, r *rig) *boxRig {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	w := &Workers{DB: r.db, Redis: client, Tickets: ticket.NewSigner([32]byte{1}), metrics: r.metrics}
+	w := &Workers{DB: r.db, Redis: client, Clock: &r.clock, Tickets: ticket.NewSigner([32]byte{1}), metrics: r.metrics}
 	return &boxRig{r, client, newEventsCounter(w), &attendance{x: r.executor(), ids: r.ids, fenced: func(err error) { t.Error(err) }}}
 }
 
