@@ -8,6 +8,7 @@ RACE       ?=        # RACE=-race looks for data races too; needs a C compiler
 TESTFLAGS  ?=        # further flags of go test, such as -v or -run=NAME
 BENCHFLAGS ?=
 FUZZTIME   ?= 20s
+PROFILED   ?= split,embedded,exchange,trips,events,events-soldout,events-payment
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 GOLANGCI_LINT := $(GO) tool -modfile=.ci/lint/go.mod golangci-lint
@@ -49,6 +50,12 @@ contract: ## the contract as outsiders check it, against the running program
 .PHONY: bench
 bench: ## the figures of the README, with their conditions
 	$(GO) run ./cmd/bench $(BENCHFLAGS)
+
+.PHONY: profile
+profile: ## cmd/guichet/default.pgo anew: what the compiler knows of where guichet spends its time
+	@set -euo pipefail; profiles="$$(mktemp -d)"; trap 'rm -rf "$$profiles"' EXIT; \
+	$(GO) run ./cmd/bench -profiles "$$profiles" -only $(PROFILED) -clients 256 -duration 5s; \
+	$(GO) tool pprof -proto "$$profiles"/*.pprof >cmd/guichet/default.pgo
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME

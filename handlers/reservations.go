@@ -77,6 +77,9 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 const keyPatience = 500 * time.Millisecond
 
 func (s *Server) answeredElsewhere(ctx context.Context, key *operation.Key) (jsonAnswer, bool, error) {
+	if key == nil {
+		return jsonAnswer{}, false, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
 	return s.answeredBefore(ctx, key)

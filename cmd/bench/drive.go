@@ -79,6 +79,7 @@ func (ld load) drive(ctx context.Context) (measurement, error) {
 		cpu, err = measureCPU(groupCtx, ld.watch, r.start, r.end, ld.stop)
 		return err
 	})
+	group.Go(func() error { return ld.profile(groupCtx, r.start, r.end) })
 	err := group.Wait()
 	if ctx.Err() != nil {
 		err = ctx.Err()

@@ -84,10 +84,18 @@ func (h *house) spawn(ctx context.Context, role string) error {
 		return err
 	}
 	env := append(append(cleanEnvironment(), h.settings...), h.extra...)
+	var profiled string
+	if h.lab.profiles != "" {
+		if profiled, err = freeAddress(); err != nil {
+			return err
+		}
+		env = append(env, "GUICHET_PPROF_LISTEN="+profiled)
+	}
 	p, err := spawn(h.lab.dir, role, program, []string{role}, append(env, "GUICHET_LISTEN="+address))
 	if err != nil {
 		return err
 	}
+	p.profiles, p.pprof = h.lab.profiles, profiled
 	if len(h.processes) == 0 {
 		h.address = address
 	}

@@ -95,6 +95,7 @@ type options struct {
 	exchangeLanes   int   // that the symbols are spread over
 	raceRounds      int   // of the race for seats, each for an event of its own
 	raceClients     int
+	profiles        string // the directory for profiles of guichet; empty: none are taken
 	scenarios       []scenario
 }
 
@@ -110,6 +111,7 @@ func parseOptions(args []string) (options, error) {
 	flags.IntVar(&o.raceClients, "race-clients", 500, "clients of the race for seats")
 	flags.StringVar(&clients, "clients", "1,32,256", "comma list of client counts")
 	flags.StringVar(&only, "only", "", "comma list of scenarios: "+strings.Join(names(scenarios), ",")+" (default all)")
+	flags.StringVar(&o.profiles, "profiles", "", "directory for CPU profiles of guichet, one of each process and window (default none; they cost some percent)")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -30,6 +30,9 @@ type process struct {
 	ended   chan struct{} // closed when it has ended
 	ending  error         // why; valid after ended
 	wanted  bool          // we ended it
+
+	profiles string // the directory for its profiles; empty: none are taken
+	pprof    string // where it serves them
 }
 
 // spawn starts a program that writes to a log file in dir.
