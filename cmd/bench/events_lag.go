@@ -30,10 +30,10 @@ type reserved struct {
 }
 
 const (
-	// sampleInterval takes 200 reservations a second, which is felt nowhere.
-	sampleInterval = 5 * time.Millisecond
+	// sampleInterval takes 50 reservations a second, which is felt nowhere.
+	sampleInterval = 20 * time.Millisecond
 	// rowInterval is how often the database is asked, and by how much a time may be too long.
-	rowInterval = 10 * time.Millisecond
+	rowInterval = 25 * time.Millisecond
 	// rowTimeout is after how long a reservation that is no row counts as lost.
 	rowTimeout = 30 * time.Second
 	// watchBacklog is how many of the sample may wait until the database is asked: those of many seconds.
