@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -235,6 +236,51 @@ func TestLane(t *testing.T) {
 		must(t, db.Ping(t.Context()))
 		if n := count(t, db.Read(t.Context())); n != 1 {
 			t.Errorf("%d rows are there", n)
+		}
+	})
+}
+
+func TestRowsOfAllKinds(t *testing.T) {
+	onBothStores(t, func(t *testing.T, db *DB) {
+		must(t, db.Write(t.Context(), func(tx Tx) error {
+			_, err := tx.Exec("CREATE TABLE kinds (id BIGINT NOT NULL PRIMARY KEY, text VARCHAR(64) NULL, bytes VARBINARY(64) NULL, yes BOOLEAN NULL)")
+			return err
+		}))
+		type kind struct {
+			id    int64
+			text  any
+			bytes []byte
+			yes   any
+		}
+		kinds := []kind{
+			{math.MinInt64, "? '?' ? x'00'", []byte("? ' \\ \x00"), true},
+			{math.MaxInt64, "", []byte{}, false},
+			{0, "'); DROP TABLE kinds; --", nil, nil},
+			{-1, nil, []byte{0xFF}, true},
+		}
+		rows := Rows{Table: "kinds", Columns: []string{"id", "text", "bytes", "yes"}}
+		for _, k := range kinds {
+			var given any
+			if k.bytes != nil {
+				given = k.bytes
+			}
+			rows.Add(k.id, k.text, given, k.yes)
+		}
+		must(t, db.Write(t.Context(), rows.Insert))
+		for _, want := range kinds {
+			var text sql.NullString
+			var bytes []byte
+			var yes sql.NullBool
+			must(t, db.Read(t.Context()).Gorm().Raw("SELECT text, bytes, yes FROM kinds WHERE id = ?", want.id).Row().Scan(&text, &bytes, &yes))
+			if wantText, given := want.text.(string); text.Valid != given || text.String != wantText {
+				t.Errorf("text of %d is %+v, want %v", want.id, text, want.text)
+			}
+			if string(bytes) != string(want.bytes) {
+				t.Errorf("bytes of %d are %q, want %q", want.id, bytes, want.bytes)
+			}
+			if wantYes, given := want.yes.(bool); yes.Valid != given || yes.Bool != wantYes {
+				t.Errorf("yes of %d is %+v, want %v", want.id, yes, want.yes)
+			}
 		}
 	})
 }
