@@ -5,6 +5,7 @@ SHELL := /bin/bash
 GO         ?= go
 PKGS       ?= ./...
 RACE       ?=        # RACE=-race looks for data races too; needs a C compiler
+PARALLEL   ?= 6      # tests of a package at a time: most of them wait for a process to start, or to die
 TESTFLAGS  ?=        # further flags of go test, such as -v or -run=NAME
 BENCHFLAGS ?=
 FUZZTIME   ?= 20s
@@ -41,7 +42,7 @@ lint: ## gofmt, go vet, golangci-lint (its first run builds it: some minutes)
 
 .PHONY: test
 test: ## everything, on private MariaDB and Redis servers that are found or installed
-	$(GO) run ./cmd/testbed -- $(GO) test $(RACE) -timeout 9m $(TESTFLAGS) $(PKGS)
+	$(GO) run ./cmd/testbed -- $(GO) test $(RACE) -timeout 9m -parallel $(PARALLEL) $(TESTFLAGS) $(PKGS)
 
 .PHONY: contract
 contract: ## the contract as outsiders check it, against the running program

@@ -10,11 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for CandleInterval.
@@ -35,6 +37,57 @@ func (e CandleInterval) Valid() bool {
 	case N1m:
 		return true
 	case N5m:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GameReason.
+const (
+	BoardFull   GameReason = "board_full"
+	FiveInARow  GameReason = "five_in_a_row"
+	LessThannil GameReason = "<nil>"
+	Resignation GameReason = "resignation"
+	Timeout     GameReason = "timeout"
+)
+
+// Valid indicates whether the value is a known member of the GameReason enum.
+func (e GameReason) Valid() bool {
+	switch e {
+	case BoardFull:
+		return true
+	case FiveInARow:
+		return true
+	case LessThannil:
+		return true
+	case Resignation:
+		return true
+	case Timeout:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GameStatus.
+const (
+	Ended     GameStatus = "ended"
+	Invited   GameStatus = "invited"
+	Playing   GameStatus = "playing"
+	Withdrawn GameStatus = "withdrawn"
+)
+
+// Valid indicates whether the value is a known member of the GameStatus enum.
+func (e GameStatus) Valid() bool {
+	switch e {
+	case Ended:
+		return true
+	case Invited:
+		return true
+	case Playing:
+		return true
+	case Withdrawn:
 		return true
 	default:
 		return false
@@ -143,6 +196,297 @@ func (e PlaceInWaitingRoomState) Valid() bool {
 	case PlaceInWaitingRoomStateOutside:
 		return true
 	case PlaceInWaitingRoomStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProblemCode.
+const (
+	ProblemCodeAccountNumberTaken     ProblemCode = "account_number_taken"
+	ProblemCodeAlreadySignedIn        ProblemCode = "already_signed_in"
+	ProblemCodeAlreadyWaiting         ProblemCode = "already_waiting"
+	ProblemCodeBalanceLimit           ProblemCode = "balance_limit"
+	ProblemCodeBanned                 ProblemCode = "banned"
+	ProblemCodeCellTaken              ProblemCode = "cell_taken"
+	ProblemCodeDeparted               ProblemCode = "departed"
+	ProblemCodeDuplicateClientOrderId ProblemCode = "duplicate_client_order_id"
+	ProblemCodeEventStarted           ProblemCode = "event_started"
+	ProblemCodeFileExists             ProblemCode = "file_exists"
+	ProblemCodeFokNotFillable         ProblemCode = "fok_not_fillable"
+	ProblemCodeForbidden              ProblemCode = "forbidden"
+	ProblemCodeGameTaken              ProblemCode = "game_taken"
+	ProblemCodeIdempotencyKeyReused   ProblemCode = "idempotency_key_reused"
+	ProblemCodeInsufficientFunds      ProblemCode = "insufficient_funds"
+	ProblemCodeInsufficientShares     ProblemCode = "insufficient_shares"
+	ProblemCodeInternal               ProblemCode = "internal"
+	ProblemCodeInvalid                ProblemCode = "invalid"
+	ProblemCodeInvalidLot             ProblemCode = "invalid_lot"
+	ProblemCodeInvalidQuantity        ProblemCode = "invalid_quantity"
+	ProblemCodeInvalidTick            ProblemCode = "invalid_tick"
+	ProblemCodeLaneFull               ProblemCode = "lane_full"
+	ProblemCodeMalformed              ProblemCode = "malformed"
+	ProblemCodeMessageDeleted         ProblemCode = "message_deleted"
+	ProblemCodeMessageTooOld          ProblemCode = "message_too_old"
+	ProblemCodeMethodNotAllowed       ProblemCode = "method_not_allowed"
+	ProblemCodeMuted                  ProblemCode = "muted"
+	ProblemCodeNoAdjacentSeats        ProblemCode = "no_adjacent_seats"
+	ProblemCodeNotAMember             ProblemCode = "not_a_member"
+	ProblemCodeNotAPlayer             ProblemCode = "not_a_player"
+	ProblemCodeNotEnoughStock         ProblemCode = "not_enough_stock"
+	ProblemCodeNotFound               ProblemCode = "not_found"
+	ProblemCodeNotPlaying             ProblemCode = "not_playing"
+	ProblemCodeNotReplayable          ProblemCode = "not_replayable"
+	ProblemCodeNotWaiting             ProblemCode = "not_waiting"
+	ProblemCodeNotYourFile            ProblemCode = "not_your_file"
+	ProblemCodeNotYourMessage         ProblemCode = "not_your_message"
+	ProblemCodeNotYourTurn            ProblemCode = "not_your_turn"
+	ProblemCodeNotionalOverflow       ProblemCode = "notional_overflow"
+	ProblemCodeOperationFailed        ProblemCode = "operation_failed"
+	ProblemCodeOrderNotOpen           ProblemCode = "order_not_open"
+	ProblemCodeOwnGame                ProblemCode = "own_game"
+	ProblemCodePayloadTooLarge        ProblemCode = "payload_too_large"
+	ProblemCodePostOnlyWouldCross     ProblemCode = "post_only_would_cross"
+	ProblemCodePurchaseEnded          ProblemCode = "purchase_ended"
+	ProblemCodePurchaseExpired        ProblemCode = "purchase_expired"
+	ProblemCodePurchaseNotHeld        ProblemCode = "purchase_not_held"
+	ProblemCodeQuotaExceeded          ProblemCode = "quota_exceeded"
+	ProblemCodeRangeNotSatisfiable    ProblemCode = "range_not_satisfiable"
+	ProblemCodeRefundClosed           ProblemCode = "refund_closed"
+	ProblemCodeRequestTimeout         ProblemCode = "request_timeout"
+	ProblemCodeReservationEnded       ProblemCode = "reservation_ended"
+	ProblemCodeReservationExpired     ProblemCode = "reservation_expired"
+	ProblemCodeReservationNotHeld     ProblemCode = "reservation_not_held"
+	ProblemCodeRoomExists             ProblemCode = "room_exists"
+	ProblemCodeSameAccount            ProblemCode = "same_account"
+	ProblemCodeSeatLimit              ProblemCode = "seat_limit"
+	ProblemCodeSeatTaken              ProblemCode = "seat_taken"
+	ProblemCodeSoldOut                ProblemCode = "sold_out"
+	ProblemCodeStockInUse             ProblemCode = "stock_in_use"
+	ProblemCodeSymbolHalted           ProblemCode = "symbol_halted"
+	ProblemCodeSymbolTaken            ProblemCode = "symbol_taken"
+	ProblemCodeTicketRefunded         ProblemCode = "ticket_refunded"
+	ProblemCodeTicketRequired         ProblemCode = "ticket_required"
+	ProblemCodeTicketUsed             ProblemCode = "ticket_used"
+	ProblemCodeTooManyAttempts        ProblemCode = "too_many_attempts"
+	ProblemCodeTooManyRequests        ProblemCode = "too_many_requests"
+	ProblemCodeTripClosed             ProblemCode = "trip_closed"
+	ProblemCodeUnauthorized           ProblemCode = "unauthorized"
+	ProblemCodeUnavailable            ProblemCode = "unavailable"
+	ProblemCodeUnknownAccount         ProblemCode = "unknown_account"
+	ProblemCodeUnknownClass           ProblemCode = "unknown_class"
+	ProblemCodeUnknownEvent           ProblemCode = "unknown_event"
+	ProblemCodeUnknownFile            ProblemCode = "unknown_file"
+	ProblemCodeUnknownGame            ProblemCode = "unknown_game"
+	ProblemCodeUnknownMember          ProblemCode = "unknown_member"
+	ProblemCodeUnknownMessage         ProblemCode = "unknown_message"
+	ProblemCodeUnknownOrder           ProblemCode = "unknown_order"
+	ProblemCodeUnknownPurchase        ProblemCode = "unknown_purchase"
+	ProblemCodeUnknownReservation     ProblemCode = "unknown_reservation"
+	ProblemCodeUnknownRoom            ProblemCode = "unknown_room"
+	ProblemCodeUnknownSeat            ProblemCode = "unknown_seat"
+	ProblemCodeUnknownSection         ProblemCode = "unknown_section"
+	ProblemCodeUnknownSymbol          ProblemCode = "unknown_symbol"
+	ProblemCodeUnknownTicket          ProblemCode = "unknown_ticket"
+	ProblemCodeUnknownTopic           ProblemCode = "unknown_topic"
+	ProblemCodeUnknownTrip            ProblemCode = "unknown_trip"
+	ProblemCodeUnknownUser            ProblemCode = "unknown_user"
+	ProblemCodeUnknownUsername        ProblemCode = "unknown_username"
+	ProblemCodeUnsupportedMediaType   ProblemCode = "unsupported_media_type"
+	ProblemCodeUsernameTaken          ProblemCode = "username_taken"
+	ProblemCodeWaitingRoom            ProblemCode = "waiting_room"
+	ProblemCodeWrongPassword          ProblemCode = "wrong_password"
+)
+
+// Valid indicates whether the value is a known member of the ProblemCode enum.
+func (e ProblemCode) Valid() bool {
+	switch e {
+	case ProblemCodeAccountNumberTaken:
+		return true
+	case ProblemCodeAlreadySignedIn:
+		return true
+	case ProblemCodeAlreadyWaiting:
+		return true
+	case ProblemCodeBalanceLimit:
+		return true
+	case ProblemCodeBanned:
+		return true
+	case ProblemCodeCellTaken:
+		return true
+	case ProblemCodeDeparted:
+		return true
+	case ProblemCodeDuplicateClientOrderId:
+		return true
+	case ProblemCodeEventStarted:
+		return true
+	case ProblemCodeFileExists:
+		return true
+	case ProblemCodeFokNotFillable:
+		return true
+	case ProblemCodeForbidden:
+		return true
+	case ProblemCodeGameTaken:
+		return true
+	case ProblemCodeIdempotencyKeyReused:
+		return true
+	case ProblemCodeInsufficientFunds:
+		return true
+	case ProblemCodeInsufficientShares:
+		return true
+	case ProblemCodeInternal:
+		return true
+	case ProblemCodeInvalid:
+		return true
+	case ProblemCodeInvalidLot:
+		return true
+	case ProblemCodeInvalidQuantity:
+		return true
+	case ProblemCodeInvalidTick:
+		return true
+	case ProblemCodeLaneFull:
+		return true
+	case ProblemCodeMalformed:
+		return true
+	case ProblemCodeMessageDeleted:
+		return true
+	case ProblemCodeMessageTooOld:
+		return true
+	case ProblemCodeMethodNotAllowed:
+		return true
+	case ProblemCodeMuted:
+		return true
+	case ProblemCodeNoAdjacentSeats:
+		return true
+	case ProblemCodeNotAMember:
+		return true
+	case ProblemCodeNotAPlayer:
+		return true
+	case ProblemCodeNotEnoughStock:
+		return true
+	case ProblemCodeNotFound:
+		return true
+	case ProblemCodeNotPlaying:
+		return true
+	case ProblemCodeNotReplayable:
+		return true
+	case ProblemCodeNotWaiting:
+		return true
+	case ProblemCodeNotYourFile:
+		return true
+	case ProblemCodeNotYourMessage:
+		return true
+	case ProblemCodeNotYourTurn:
+		return true
+	case ProblemCodeNotionalOverflow:
+		return true
+	case ProblemCodeOperationFailed:
+		return true
+	case ProblemCodeOrderNotOpen:
+		return true
+	case ProblemCodeOwnGame:
+		return true
+	case ProblemCodePayloadTooLarge:
+		return true
+	case ProblemCodePostOnlyWouldCross:
+		return true
+	case ProblemCodePurchaseEnded:
+		return true
+	case ProblemCodePurchaseExpired:
+		return true
+	case ProblemCodePurchaseNotHeld:
+		return true
+	case ProblemCodeQuotaExceeded:
+		return true
+	case ProblemCodeRangeNotSatisfiable:
+		return true
+	case ProblemCodeRefundClosed:
+		return true
+	case ProblemCodeRequestTimeout:
+		return true
+	case ProblemCodeReservationEnded:
+		return true
+	case ProblemCodeReservationExpired:
+		return true
+	case ProblemCodeReservationNotHeld:
+		return true
+	case ProblemCodeRoomExists:
+		return true
+	case ProblemCodeSameAccount:
+		return true
+	case ProblemCodeSeatLimit:
+		return true
+	case ProblemCodeSeatTaken:
+		return true
+	case ProblemCodeSoldOut:
+		return true
+	case ProblemCodeStockInUse:
+		return true
+	case ProblemCodeSymbolHalted:
+		return true
+	case ProblemCodeSymbolTaken:
+		return true
+	case ProblemCodeTicketRefunded:
+		return true
+	case ProblemCodeTicketRequired:
+		return true
+	case ProblemCodeTicketUsed:
+		return true
+	case ProblemCodeTooManyAttempts:
+		return true
+	case ProblemCodeTooManyRequests:
+		return true
+	case ProblemCodeTripClosed:
+		return true
+	case ProblemCodeUnauthorized:
+		return true
+	case ProblemCodeUnavailable:
+		return true
+	case ProblemCodeUnknownAccount:
+		return true
+	case ProblemCodeUnknownClass:
+		return true
+	case ProblemCodeUnknownEvent:
+		return true
+	case ProblemCodeUnknownFile:
+		return true
+	case ProblemCodeUnknownGame:
+		return true
+	case ProblemCodeUnknownMember:
+		return true
+	case ProblemCodeUnknownMessage:
+		return true
+	case ProblemCodeUnknownOrder:
+		return true
+	case ProblemCodeUnknownPurchase:
+		return true
+	case ProblemCodeUnknownReservation:
+		return true
+	case ProblemCodeUnknownRoom:
+		return true
+	case ProblemCodeUnknownSeat:
+		return true
+	case ProblemCodeUnknownSection:
+		return true
+	case ProblemCodeUnknownSymbol:
+		return true
+	case ProblemCodeUnknownTicket:
+		return true
+	case ProblemCodeUnknownTopic:
+		return true
+	case ProblemCodeUnknownTrip:
+		return true
+	case ProblemCodeUnknownUser:
+		return true
+	case ProblemCodeUnknownUsername:
+		return true
+	case ProblemCodeUnsupportedMediaType:
+		return true
+	case ProblemCodeUsernameTaken:
+		return true
+	case ProblemCodeWaitingRoom:
+		return true
+	case ProblemCodeWrongPassword:
 		return true
 	default:
 		return false
@@ -361,6 +705,33 @@ type AccountNumber = string
 // Example: 1000
 type Amount = int64
 
+// Announcement defines model for Announcement.
+type Announcement struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At Time `json:"at"`
+
+	// By Example: admin
+	By string `json:"by"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// Text Example: The house closes in ten minutes.
+	Text string `json:"text"`
+}
+
+// AnnouncementList defines model for AnnouncementList.
+type AnnouncementList struct {
+	Items []Announcement `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // AuditReport defines model for AuditReport.
 type AuditReport struct {
 	// At RFC 3339, UTC.
@@ -492,6 +863,9 @@ type ClassName = string
 // ClientOrderId The client's own id of the order, unique for ever among the orders of the user that were accepted.
 type ClientOrderId = string
 
+// Coordinate Example: 7
+type Coordinate = int
+
 // Entry A line of a statement, which is one posting of a journal entry.
 type Entry struct {
 	// Amount Positive: received. Negative: paid.
@@ -594,6 +968,44 @@ type FeedTicket struct {
 	Ticket    string `json:"ticket"`
 }
 
+// File defines model for File.
+type File struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At Time `json:"at"`
+
+	// ContentType What its first bytes say.
+	//
+	// Example: text/plain; charset=utf-8
+	ContentType string `json:"content_type"`
+
+	// Name Example: notes.txt
+	Name string `json:"name"`
+
+	// Room Example: lobby
+	Room string `json:"room"`
+
+	// Sha256 Of the content; hexadecimal.
+	//
+	// Example: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+	Sha256 string `json:"sha256"`
+
+	// Size Bytes.
+	Size int64 `json:"size"`
+
+	// UploadedBy Example: ada
+	UploadedBy string `json:"uploaded_by"`
+}
+
+// FileList defines model for FileList.
+type FileList struct {
+	Items []File `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // Fill One side of a trade, as its owner sees it.
 type Fill struct {
 	// At RFC 3339, UTC.
@@ -641,6 +1053,74 @@ type FillList struct {
 	// NextCursor Give it as `cursor` for the next page; null on the last.
 	NextCursor *NextCursor `json:"next_cursor"`
 }
+
+// Game defines model for Game.
+type Game struct {
+	// Black The inviter's name. Black moves first.
+	//
+	// Example: ada
+	Black string `json:"black"`
+
+	// EndedAt When it ended, or was withdrawn.
+	EndedAt *time.Time `json:"ended_at"`
+
+	// Grid Fifteen rows of fifteen characters: `.` free, `B` black, `W` white.
+	Grid []string `json:"grid"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// InvitedAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	InvitedAt Time `json:"invited_at"`
+
+	// Inviter Example: ada
+	Inviter string `json:"inviter"`
+
+	// MoveDeadline Until when `turn` has to move.
+	MoveDeadline *time.Time `json:"move_deadline"`
+	MoveSeconds  int        `json:"move_seconds"`
+
+	// Moves In order; black's are the first, the third and so on.
+	Moves []Move `json:"moves"`
+
+	// Reason Why it has ended.
+	Reason *GameReason `json:"reason"`
+
+	// Room Example: lobby
+	Room   string     `json:"room"`
+	Status GameStatus `json:"status"`
+
+	// Turn The name of the player who is to move, while it is played.
+	//
+	// Example: ada
+	Turn *string `json:"turn"`
+
+	// White Who accepted.
+	//
+	// Example: grace
+	White *string `json:"white"`
+
+	// Winner The name of the winner; null for a draw, and until it has ended.
+	Winner *string `json:"winner"`
+}
+
+// GameReason Why it has ended.
+type GameReason string
+
+// GameList defines model for GameList.
+type GameList struct {
+	Items []Game `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// GameStatus defines model for GameStatus.
+type GameStatus string
 
 // Holding defines model for Holding.
 type Holding struct {
@@ -729,6 +1209,93 @@ type Level struct {
 // Liquidity `maker`: the order rested. `taker`: it met one that did.
 type Liquidity string
 
+// Member defines model for Member.
+type Member struct {
+	// EnteredAt RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	EnteredAt Time `json:"entered_at"`
+
+	// Present Whether they were there in the last few seconds: with a feed connection that follows the room, or with a call about it.
+	Present bool `json:"present"`
+
+	// Room Example: lobby
+	Room string `json:"room"`
+
+	// User The name.
+	//
+	// Example: ada
+	User string `json:"user"`
+}
+
+// MemberChange defines model for MemberChange.
+type MemberChange struct {
+	Banned *bool `json:"banned,omitempty"`
+
+	// MutedUntil Null, or a time that has passed: not muted.
+	MutedUntil json.RawMessage `json:"muted_until,omitempty"`
+}
+
+// MemberList defines model for MemberList.
+type MemberList struct {
+	Items []Member `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Message defines model for Message.
+type Message struct {
+	// At RFC 3339, UTC.
+	//
+	// Example: 2026-11-21T10:00:00.000001Z
+	At        Time       `json:"at"`
+	DeletedAt *time.Time `json:"deleted_at"`
+	EditedAt  *time.Time `json:"edited_at"`
+
+	// Id Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Id Id `json:"id"`
+
+	// Room Example: lobby
+	Room string `json:"room"`
+
+	// Sequence Its place in the room: 1, 2, 3 and so on, without holes.
+	Sequence int64 `json:"sequence"`
+
+	// Text Example: Hello, world
+	Text string `json:"text"`
+
+	// User Who said it.
+	//
+	// Example: ada
+	User string `json:"user"`
+}
+
+// MessageList defines model for MessageList.
+type MessageList struct {
+	Items []Message `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Move defines model for Move.
+type Move struct {
+	// Column Example: 7
+	Column Coordinate `json:"column"`
+
+	// Row Example: 7
+	Row Coordinate `json:"row"`
+}
+
+// NewAnnouncement defines model for NewAnnouncement.
+type NewAnnouncement struct {
+	// Text Example: The house closes in ten minutes.
+	Text string `json:"text"`
+}
+
 // NewEvent defines model for NewEvent.
 type NewEvent struct {
 	// MaxPerUser Seats that one user may have, held and paid together.
@@ -751,6 +1318,12 @@ type NewEvent struct {
 	WaitingRoom *WaitingRoom `json:"waiting_room,omitempty"`
 }
 
+// NewGame defines model for NewGame.
+type NewGame struct {
+	// MoveSeconds How long a player has for a move.
+	MoveSeconds *int `json:"move_seconds,omitempty"`
+}
+
 // NewIssue defines model for NewIssue.
 type NewIssue struct {
 	// Account Capital letters and digits.
@@ -762,6 +1335,21 @@ type NewIssue struct {
 	//
 	// Example: 50
 	Quantity Quantity `json:"quantity"`
+}
+
+// NewMessage defines model for NewMessage.
+type NewMessage struct {
+	// Text Example: Hello, world
+	Text string `json:"text"`
+}
+
+// NewMove defines model for NewMove.
+type NewMove struct {
+	// Column Example: 7
+	Column Coordinate `json:"column"`
+
+	// Row Example: 7
+	Row Coordinate `json:"row"`
 }
 
 // NewOrder defines model for NewOrder.
@@ -824,6 +1412,29 @@ type NewReservation struct {
 	//
 	// Example: A
 	Section *SectionName `json:"section,omitempty"`
+}
+
+// NewRoom defines model for NewRoom.
+type NewRoom struct {
+	// Event Opaque, ordered by time.
+	//
+	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+	Event *Id `json:"event,omitempty"`
+
+	// Name No control or invisible characters, no spaces at its ends.
+	//
+	// Example: Tea room
+	Name string `json:"name"`
+
+	// Symbol Capital letters and digits, a letter first.
+	//
+	// Example: TCB
+	Symbol *SymbolCode `json:"symbol,omitempty"`
+
+	// Topic What the room is about.
+	//
+	// Example: Nothing in particular
+	Topic *string `json:"topic,omitempty"`
 }
 
 // NewSession defines model for NewSession.
@@ -978,7 +1589,7 @@ type Operation struct {
 	// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 	Id Id `json:"id"`
 
-	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation`, `share_issue`, `purchase`, `purchase_confirmation`, `purchase_cancellation`, `purchase_expiry` (the house's own, which admins see), `reservation_payment` or `reservation_refund`.
+	// Kind `deposit`, `withdrawal`, `transfer`, `order`, `order_cancellation`, `order_mass_cancellation`, `share_issue`, `purchase`, `purchase_confirmation`, `purchase_cancellation`, `purchase_expiry` (the house's own, which admins see), `reservation_payment`, `reservation_refund`, `message_edit`, `message_deletion`, `file_upload`, `file_deletion`, `game_invitation`, `game_acceptance`, `game_move`, `game_leaving`, `game_timeout` or `game_withdrawal` (the house's own).
 	//
 	// Example: transfer
 	Kind string `json:"kind"`
@@ -1101,10 +1712,53 @@ type PlaceInWaitingRoom struct {
 // PlaceInWaitingRoomState `open`: nobody has to wait. `outside`: the caller has not tried to reserve. `waiting`: in line. `admitted`: may reserve now.
 type PlaceInWaitingRoomState string
 
+// Player defines model for Player.
+type Player struct {
+	Drawn int64 `json:"drawn"`
+	Lost  int64 `json:"lost"`
+
+	// User Example: ada
+	User string `json:"user"`
+	Won  int64  `json:"won"`
+}
+
 // Price Minor units a share; a multiple of the symbol's tick.
 //
 // Example: 32
 type Price = int64
+
+// Problem RFC 9457.
+type Problem struct {
+	// AttemptsLeft With `wrong_password`: how many more are allowed.
+	AttemptsLeft *int `json:"attempts_left,omitempty"`
+
+	// Code Stable; for programs to tell problems apart.
+	Code   ProblemCode `json:"code"`
+	Detail string      `json:"detail"`
+
+	// Errors The fields that are invalid.
+	Errors *[]struct {
+		// Message Example: must be at least 1
+		Message string `json:"message"`
+
+		// Pointer A JSON pointer into the body (RFC 6901), or `query/NAME`, `header/NAME`, `path/NAME`.
+		//
+		// Example: /amount
+		Pointer string `json:"pointer"`
+	} `json:"errors,omitempty"`
+
+	// Status Example: 409
+	Status int `json:"status"`
+
+	// Title Example: Insufficient funds
+	Title string `json:"title"`
+
+	// Type Example: urn:guichet:problem:insufficient_funds
+	Type string `json:"type"`
+}
+
+// ProblemCode Stable; for programs to tell problems apart.
+type ProblemCode string
 
 // Purchase defines model for Purchase.
 type Purchase struct {
@@ -1220,8 +1874,48 @@ type ReservationList struct {
 // ReservationStatus defines model for ReservationStatus.
 type ReservationStatus string
 
+// Restriction defines model for Restriction.
+type Restriction struct {
+	Banned     bool       `json:"banned"`
+	MutedUntil *time.Time `json:"muted_until"`
+
+	// Room Example: lobby
+	Room string `json:"room"`
+
+	// User Example: ada
+	User string `json:"user"`
+}
+
 // Role defines model for Role.
 type Role string
+
+// Room defines model for Room.
+type Room struct {
+	// Event The event whose ticket holders it admits, if it is an event's.
+	Event *string `json:"event"`
+
+	// Id Opaque, but for `lobby`.
+	//
+	// Example: lobby
+	Id string `json:"id"`
+
+	// Name Example: Lobby
+	Name string `json:"name"`
+
+	// Symbol The symbol that it belongs to, if any.
+	Symbol *string `json:"symbol"`
+
+	// Topic What the room is about. The feed's topic is `room:` and the id.
+	Topic string `json:"topic"`
+}
+
+// RoomList defines model for RoomList.
+type RoomList struct {
+	Items []Room `json:"items"`
+
+	// NextCursor Give it as `cursor` for the next page; null on the last.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
 
 // SeatMap defines model for SeatMap.
 type SeatMap struct {
@@ -1612,8 +2306,21 @@ type Cursor = string
 // Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 type EventId = Id
 
+// FileName Example: notes.txt
+type FileName = string
+
+// GameId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type GameId = Id
+
 // Limit Example: 50
 type Limit = int
+
+// MessageId Opaque, ordered by time.
+//
+// Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
+type MessageId = Id
 
 // OnlySymbol Capital letters and digits, a letter first.
 //
@@ -1640,10 +2347,19 @@ type PurchaseId = Id
 // Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 type ReservationId = Id
 
+// RoomId Example: lobby
+type RoomId = string
+
 // TripId Opaque, ordered by time.
 //
 // Example: 0199b2c4-8a10-7000-8000-3f2a9c51d600
 type TripId = Id
+
+// Username Example: ada
+type Username = string
+
+// NoSuchPart RFC 9457.
+type NoSuchPart = Problem
 
 // OperationAccepted defines model for OperationAccepted.
 type OperationAccepted = Operation
@@ -1671,6 +2387,15 @@ type GetBalanceParams struct {
 
 // ListEntriesParams defines parameters for ListEntries.
 type ListEntriesParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListAnnouncementsParams defines parameters for ListAnnouncements.
+type ListAnnouncementsParams struct {
 	// Limit Items a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1827,6 +2552,78 @@ type DeleteReservation200JSONResponseBody struct {
 	union json.RawMessage
 }
 
+// ListRoomsParams defines parameters for ListRooms.
+type ListRoomsParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListFilesParams defines parameters for ListFiles.
+type ListFilesParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// UploadFileMultipartBody defines parameters for UploadFile.
+type UploadFileMultipartBody struct {
+	// File Its `filename` is the name that the others see.
+	File openapi_types.File `json:"file"`
+}
+
+// DownloadFileParams defines parameters for DownloadFile.
+type DownloadFileParams struct {
+	// Range Such as `bytes=0-1023`.
+	Range *string `json:"Range,omitempty"`
+
+	// IfRange The ETag that the range is of.
+	IfRange *string `json:"If-Range,omitempty"`
+
+	// IfNoneMatch The ETag of what the client has.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// ListGamesParams defines parameters for ListGames.
+type ListGamesParams struct {
+	// Status Only those in this state.
+	Status *GameStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListMembersParams defines parameters for ListMembers.
+type ListMembersParams struct {
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListMessagesParams defines parameters for ListMessages.
+type ListMessagesParams struct {
+	// Before Only messages with a smaller sequence number.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
+	// After Only messages with a greater sequence number, the oldest first. Not together with `before`.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit Items a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListSymbolsParams defines parameters for ListSymbols.
 type ListSymbolsParams struct {
 	// Limit Items a page.
@@ -1899,6 +2696,9 @@ type CreateDepositJSONRequestBody = CashMovement
 // CreateWithdrawalJSONRequestBody defines body for CreateWithdrawal for application/json ContentType.
 type CreateWithdrawalJSONRequestBody = CashMovement
 
+// CreateAnnouncementJSONRequestBody defines body for CreateAnnouncement for application/json ContentType.
+type CreateAnnouncementJSONRequestBody = NewAnnouncement
+
 // CreateEventJSONRequestBody defines body for CreateEvent for application/json ContentType.
 type CreateEventJSONRequestBody = NewEvent
 
@@ -1908,6 +2708,9 @@ type UpdateEventJSONRequestBody = EventChange
 // CreateReservationJSONRequestBody defines body for CreateReservation for application/json ContentType.
 type CreateReservationJSONRequestBody = NewReservation
 
+// MakeMoveJSONRequestBody defines body for MakeMove for application/json ContentType.
+type MakeMoveJSONRequestBody = NewMove
+
 // UpdateLaneJSONRequestBody defines body for UpdateLane for application/json ContentType.
 type UpdateLaneJSONRequestBody = LanePatch
 
@@ -1916,6 +2719,24 @@ type CreateOrderJSONRequestBody = NewOrder
 
 // CreatePurchaseJSONRequestBody defines body for CreatePurchase for application/json ContentType.
 type CreatePurchaseJSONRequestBody = NewPurchase
+
+// CreateRoomJSONRequestBody defines body for CreateRoom for application/json ContentType.
+type CreateRoomJSONRequestBody = NewRoom
+
+// UploadFileMultipartRequestBody defines body for UploadFile for multipart/form-data ContentType.
+type UploadFileMultipartRequestBody UploadFileMultipartBody
+
+// InviteToGameJSONRequestBody defines body for InviteToGame for application/json ContentType.
+type InviteToGameJSONRequestBody = NewGame
+
+// PostMessageJSONRequestBody defines body for PostMessage for application/json ContentType.
+type PostMessageJSONRequestBody = NewMessage
+
+// EditMessageJSONRequestBody defines body for EditMessage for application/json ContentType.
+type EditMessageJSONRequestBody = NewMessage
+
+// ModerateMemberJSONRequestBody defines body for ModerateMember for application/json ContentType.
+type ModerateMemberJSONRequestBody = MemberChange
 
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = NewSession
@@ -2026,6 +2847,12 @@ type ServerInterface interface {
 	// CreateWithdrawal Take cash out
 	// (POST /v1/accounts/{number}/withdrawals)
 	CreateWithdrawal(ctx echo.Context, number AccountNumber) error
+	// ListAnnouncements Announcements, newest first
+	// (GET /v1/announcements)
+	ListAnnouncements(ctx echo.Context, params ListAnnouncementsParams) error
+	// CreateAnnouncement Tell everybody
+	// (POST /v1/announcements)
+	CreateAnnouncement(ctx echo.Context) error
 	// GetAudit Prove the books
 	// (GET /v1/audit)
 	GetAudit(ctx echo.Context) error
@@ -2059,6 +2886,18 @@ type ServerInterface interface {
 	// ListFills The caller's fills, newest first
 	// (GET /v1/fills)
 	ListFills(ctx echo.Context, params ListFillsParams) error
+	// LeaveGame Withdraw or resign
+	// (DELETE /v1/games/{id})
+	LeaveGame(ctx echo.Context, id GameId) error
+	// GetGame One game
+	// (GET /v1/games/{id})
+	GetGame(ctx echo.Context, id GameId) error
+	// AcceptGame Accept an invitation
+	// (POST /v1/games/{id}/acceptance)
+	AcceptGame(ctx echo.Context, id GameId) error
+	// MakeMove Place a stone
+	// (POST /v1/games/{id}/moves)
+	MakeMove(ctx echo.Context, id GameId) error
 	// ListHoldings The caller's shares
 	// (GET /v1/holdings)
 	ListHoldings(ctx echo.Context, params ListHoldingsParams) error
@@ -2095,6 +2934,9 @@ type ServerInterface interface {
 	// GetOrder One order
 	// (GET /v1/orders/{id})
 	GetOrder(ctx echo.Context, id OrderId) error
+	// GetPlayer What somebody has won and lost
+	// (GET /v1/players/{username})
+	GetPlayer(ctx echo.Context, username Username) error
 	// ListPurchases The caller's purchases, newest first
 	// (GET /v1/purchases)
 	ListPurchases(ctx echo.Context, params ListPurchasesParams) error
@@ -2122,6 +2964,63 @@ type ServerInterface interface {
 	// PayReservation Pay
 	// (POST /v1/reservations/{id}/payment)
 	PayReservation(ctx echo.Context, id ReservationId) error
+	// ListRooms Rooms, oldest first
+	// (GET /v1/rooms)
+	ListRooms(ctx echo.Context, params ListRoomsParams) error
+	// CreateRoom Open a room
+	// (POST /v1/rooms)
+	CreateRoom(ctx echo.Context) error
+	// GetRoom One room
+	// (GET /v1/rooms/{id})
+	GetRoom(ctx echo.Context, id RoomId) error
+	// ListFiles Files of a room, newest first
+	// (GET /v1/rooms/{id}/files)
+	ListFiles(ctx echo.Context, id RoomId, params ListFilesParams) error
+	// UploadFile Upload a file
+	// (POST /v1/rooms/{id}/files)
+	UploadFile(ctx echo.Context, id RoomId) error
+	// DeleteFile Delete a file
+	// (DELETE /v1/rooms/{id}/files/{name})
+	DeleteFile(ctx echo.Context, id RoomId, name FileName) error
+	// DownloadFile Download a file
+	// (GET /v1/rooms/{id}/files/{name})
+	DownloadFile(ctx echo.Context, id RoomId, name FileName, params DownloadFileParams) error
+	// ListGames Games of a room, newest first
+	// (GET /v1/rooms/{id}/games)
+	ListGames(ctx echo.Context, id RoomId, params ListGamesParams) error
+	// InviteToGame Invite to a game of gomoku
+	// (POST /v1/rooms/{id}/games)
+	InviteToGame(ctx echo.Context, id RoomId) error
+	// ListMembers Who is in a room, by name
+	// (GET /v1/rooms/{id}/members)
+	ListMembers(ctx echo.Context, id RoomId, params ListMembersParams) error
+	// LeaveRoom Leave
+	// (DELETE /v1/rooms/{id}/members/me)
+	LeaveRoom(ctx echo.Context, id RoomId) error
+	// EnterRoom Enter
+	// (PUT /v1/rooms/{id}/members/me)
+	EnterRoom(ctx echo.Context, id RoomId) error
+	// KickMember Put out of the room
+	// (DELETE /v1/rooms/{id}/members/{username})
+	KickMember(ctx echo.Context, id RoomId, username Username) error
+	// ListMessages Messages
+	// (GET /v1/rooms/{id}/messages)
+	ListMessages(ctx echo.Context, id RoomId, params ListMessagesParams) error
+	// PostMessage Say something
+	// (POST /v1/rooms/{id}/messages)
+	PostMessage(ctx echo.Context, id RoomId) error
+	// DeleteMessage Take back what one has said
+	// (DELETE /v1/rooms/{id}/messages/{message})
+	DeleteMessage(ctx echo.Context, id RoomId, message MessageId) error
+	// GetMessage One message
+	// (GET /v1/rooms/{id}/messages/{message})
+	GetMessage(ctx echo.Context, id RoomId, message MessageId) error
+	// EditMessage Correct what one has said
+	// (PATCH /v1/rooms/{id}/messages/{message})
+	EditMessage(ctx echo.Context, id RoomId, message MessageId) error
+	// ModerateMember Mute or ban
+	// (PATCH /v1/rooms/{id}/restrictions/{username})
+	ModerateMember(ctx echo.Context, id RoomId, username Username) error
 	// CreateSession Sign in
 	// (POST /v1/sessions)
 	CreateSession(ctx echo.Context) error
@@ -2323,6 +3222,40 @@ func (w *ServerInterfaceWrapper) CreateWithdrawal(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateWithdrawal(ctx, number)
+	return err
+}
+
+// ListAnnouncements converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAnnouncements(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAnnouncementsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAnnouncements(ctx, params)
+	return err
+}
+
+// CreateAnnouncement converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateAnnouncement(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateAnnouncement(ctx)
 	return err
 }
 
@@ -2556,6 +3489,70 @@ func (w *ServerInterfaceWrapper) ListFills(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListFills(ctx, params)
+	return err
+}
+
+// LeaveGame converts echo context to params.
+func (w *ServerInterfaceWrapper) LeaveGame(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GameId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LeaveGame(ctx, id)
+	return err
+}
+
+// GetGame converts echo context to params.
+func (w *ServerInterfaceWrapper) GetGame(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GameId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetGame(ctx, id)
+	return err
+}
+
+// AcceptGame converts echo context to params.
+func (w *ServerInterfaceWrapper) AcceptGame(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GameId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcceptGame(ctx, id)
+	return err
+}
+
+// MakeMove converts echo context to params.
+func (w *ServerInterfaceWrapper) MakeMove(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id GameId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MakeMove(ctx, id)
 	return err
 }
 
@@ -2835,6 +3832,22 @@ func (w *ServerInterfaceWrapper) GetOrder(ctx echo.Context) error {
 	return err
 }
 
+// GetPlayer converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPlayer(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", ctx.Param("username"), &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPlayer(ctx, username)
+	return err
+}
+
 // ListPurchases converts echo context to params.
 func (w *ServerInterfaceWrapper) ListPurchases(ctx echo.Context) error {
 	var err error
@@ -3015,6 +4028,503 @@ func (w *ServerInterfaceWrapper) PayReservation(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PayReservation(ctx, id)
+	return err
+}
+
+// ListRooms converts echo context to params.
+func (w *ServerInterfaceWrapper) ListRooms(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRoomsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListRooms(ctx, params)
+	return err
+}
+
+// CreateRoom converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateRoom(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateRoom(ctx)
+	return err
+}
+
+// GetRoom converts echo context to params.
+func (w *ServerInterfaceWrapper) GetRoom(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetRoom(ctx, id)
+	return err
+}
+
+// ListFiles converts echo context to params.
+func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFilesParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListFiles(ctx, id, params)
+	return err
+}
+
+// UploadFile converts echo context to params.
+func (w *ServerInterfaceWrapper) UploadFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UploadFile(ctx, id)
+	return err
+}
+
+// DeleteFile converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name FileName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteFile(ctx, id, name)
+	return err
+}
+
+// DownloadFile converts echo context to params.
+func (w *ServerInterfaceWrapper) DownloadFile(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "name" -------------
+	var name FileName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", ctx.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter name: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DownloadFileParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
+		var Range string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Range, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Range: %s", err))
+		}
+
+		params.Range = &Range
+	}
+	// ------------- Optional header parameter "If-Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Range")]; found {
+		var IfRange string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Range, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Range", valueList[0], &IfRange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Range: %s", err))
+		}
+
+		params.IfRange = &IfRange
+	}
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DownloadFile(ctx, id, name, params)
+	return err
+}
+
+// ListGames converts echo context to params.
+func (w *ServerInterfaceWrapper) ListGames(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGamesParams
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListGames(ctx, id, params)
+	return err
+}
+
+// InviteToGame converts echo context to params.
+func (w *ServerInterfaceWrapper) InviteToGame(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.InviteToGame(ctx, id)
+	return err
+}
+
+// ListMembers converts echo context to params.
+func (w *ServerInterfaceWrapper) ListMembers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMembersParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListMembers(ctx, id, params)
+	return err
+}
+
+// LeaveRoom converts echo context to params.
+func (w *ServerInterfaceWrapper) LeaveRoom(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.LeaveRoom(ctx, id)
+	return err
+}
+
+// EnterRoom converts echo context to params.
+func (w *ServerInterfaceWrapper) EnterRoom(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EnterRoom(ctx, id)
+	return err
+}
+
+// KickMember converts echo context to params.
+func (w *ServerInterfaceWrapper) KickMember(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", ctx.Param("username"), &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.KickMember(ctx, id, username)
+	return err
+}
+
+// ListMessages converts echo context to params.
+func (w *ServerInterfaceWrapper) ListMessages(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMessagesParams
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", ctx.QueryParams(), &params.Before, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter before: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListMessages(ctx, id, params)
+	return err
+}
+
+// PostMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) PostMessage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PostMessage(ctx, id)
+	return err
+}
+
+// DeleteMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteMessage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "message" -------------
+	var message MessageId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "message", ctx.Param("message"), &message, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter message: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteMessage(ctx, id, message)
+	return err
+}
+
+// GetMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetMessage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "message" -------------
+	var message MessageId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "message", ctx.Param("message"), &message, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter message: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetMessage(ctx, id, message)
+	return err
+}
+
+// EditMessage converts echo context to params.
+func (w *ServerInterfaceWrapper) EditMessage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "message" -------------
+	var message MessageId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "message", ctx.Param("message"), &message, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter message: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EditMessage(ctx, id, message)
+	return err
+}
+
+// ModerateMember converts echo context to params.
+func (w *ServerInterfaceWrapper) ModerateMember(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id RoomId
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "username" -------------
+	var username Username
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", ctx.Param("username"), &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ModerateMember(ctx, id, username)
 	return err
 }
 
@@ -3445,6 +4955,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/accounts/:number/deposits", wrapper.CreateDeposit, options.OperationMiddlewares["createDeposit"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:number/entries", wrapper.ListEntries, options.OperationMiddlewares["listEntries"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:number/withdrawals", wrapper.CreateWithdrawal, options.OperationMiddlewares["createWithdrawal"]...)
+	router.GET(options.BaseURL+"/v1/announcements", wrapper.ListAnnouncements, options.OperationMiddlewares["listAnnouncements"]...)
+	router.POST(options.BaseURL+"/v1/announcements", wrapper.CreateAnnouncement, options.OperationMiddlewares["createAnnouncement"]...)
 	router.GET(options.BaseURL+"/v1/audit", wrapper.GetAudit, options.OperationMiddlewares["getAudit"]...)
 	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.POST(options.BaseURL+"/v1/events", wrapper.CreateEvent, options.OperationMiddlewares["createEvent"]...)
@@ -3456,6 +4968,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/feed", wrapper.GetFeed, options.OperationMiddlewares["getFeed"]...)
 	router.POST(options.BaseURL+"/v1/feed/tickets", wrapper.CreateFeedTicket, options.OperationMiddlewares["createFeedTicket"]...)
 	router.GET(options.BaseURL+"/v1/fills", wrapper.ListFills, options.OperationMiddlewares["listFills"]...)
+	router.DELETE(options.BaseURL+"/v1/games/:id", wrapper.LeaveGame, options.OperationMiddlewares["leaveGame"]...)
+	router.GET(options.BaseURL+"/v1/games/:id", wrapper.GetGame, options.OperationMiddlewares["getGame"]...)
+	router.POST(options.BaseURL+"/v1/games/:id/acceptance", wrapper.AcceptGame, options.OperationMiddlewares["acceptGame"]...)
+	router.POST(options.BaseURL+"/v1/games/:id/moves", wrapper.MakeMove, options.OperationMiddlewares["makeMove"]...)
 	router.GET(options.BaseURL+"/v1/holdings", wrapper.ListHoldings, options.OperationMiddlewares["listHoldings"]...)
 	router.GET(options.BaseURL+"/v1/lanes", wrapper.ListLanes, options.OperationMiddlewares["listLanes"]...)
 	router.PATCH(options.BaseURL+"/v1/lanes/:name", wrapper.UpdateLane, options.OperationMiddlewares["updateLane"]...)
@@ -3468,6 +4984,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
 	router.DELETE(options.BaseURL+"/v1/orders/:id", wrapper.DeleteOrder, options.OperationMiddlewares["deleteOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
+	router.GET(options.BaseURL+"/v1/players/:username", wrapper.GetPlayer, options.OperationMiddlewares["getPlayer"]...)
 	router.GET(options.BaseURL+"/v1/purchases", wrapper.ListPurchases, options.OperationMiddlewares["listPurchases"]...)
 	router.POST(options.BaseURL+"/v1/purchases", wrapper.CreatePurchase, options.OperationMiddlewares["createPurchase"]...)
 	router.DELETE(options.BaseURL+"/v1/purchases/:id", wrapper.DeletePurchase, options.OperationMiddlewares["deletePurchase"]...)
@@ -3477,6 +4994,25 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/reservations/:id", wrapper.DeleteReservation, options.OperationMiddlewares["deleteReservation"]...)
 	router.GET(options.BaseURL+"/v1/reservations/:id", wrapper.GetReservation, options.OperationMiddlewares["getReservation"]...)
 	router.POST(options.BaseURL+"/v1/reservations/:id/payment", wrapper.PayReservation, options.OperationMiddlewares["payReservation"]...)
+	router.GET(options.BaseURL+"/v1/rooms", wrapper.ListRooms, options.OperationMiddlewares["listRooms"]...)
+	router.POST(options.BaseURL+"/v1/rooms", wrapper.CreateRoom, options.OperationMiddlewares["createRoom"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id", wrapper.GetRoom, options.OperationMiddlewares["getRoom"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id/files", wrapper.ListFiles, options.OperationMiddlewares["listFiles"]...)
+	router.POST(options.BaseURL+"/v1/rooms/:id/files", wrapper.UploadFile, options.OperationMiddlewares["uploadFile"]...)
+	router.DELETE(options.BaseURL+"/v1/rooms/:id/files/:name", wrapper.DeleteFile, options.OperationMiddlewares["deleteFile"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id/files/:name", wrapper.DownloadFile, options.OperationMiddlewares["downloadFile"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id/games", wrapper.ListGames, options.OperationMiddlewares["listGames"]...)
+	router.POST(options.BaseURL+"/v1/rooms/:id/games", wrapper.InviteToGame, options.OperationMiddlewares["inviteToGame"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id/members", wrapper.ListMembers, options.OperationMiddlewares["listMembers"]...)
+	router.DELETE(options.BaseURL+"/v1/rooms/:id/members/:username", wrapper.KickMember, options.OperationMiddlewares["kickMember"]...)
+	router.DELETE(options.BaseURL+"/v1/rooms/:id/members/me", wrapper.LeaveRoom, options.OperationMiddlewares["leaveRoom"]...)
+	router.PUT(options.BaseURL+"/v1/rooms/:id/members/me", wrapper.EnterRoom, options.OperationMiddlewares["enterRoom"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
+	router.POST(options.BaseURL+"/v1/rooms/:id/messages", wrapper.PostMessage, options.OperationMiddlewares["postMessage"]...)
+	router.DELETE(options.BaseURL+"/v1/rooms/:id/messages/:message", wrapper.DeleteMessage, options.OperationMiddlewares["deleteMessage"]...)
+	router.GET(options.BaseURL+"/v1/rooms/:id/messages/:message", wrapper.GetMessage, options.OperationMiddlewares["getMessage"]...)
+	router.PATCH(options.BaseURL+"/v1/rooms/:id/messages/:message", wrapper.EditMessage, options.OperationMiddlewares["editMessage"]...)
+	router.PATCH(options.BaseURL+"/v1/rooms/:id/restrictions/:username", wrapper.ModerateMember, options.OperationMiddlewares["moderateMember"]...)
 	router.POST(options.BaseURL+"/v1/sessions", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.DELETE(options.BaseURL+"/v1/sessions/current", wrapper.DeleteCurrentSession, options.OperationMiddlewares["deleteCurrentSession"]...)
 	router.GET(options.BaseURL+"/v1/symbols", wrapper.ListSymbols, options.OperationMiddlewares["listSymbols"]...)
@@ -3499,6 +5035,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/users/me", wrapper.GetMe, options.OperationMiddlewares["getMe"]...)
 
 }
+
+type NoSuchPartApplicationProblemPlusJSONResponse Problem
 
 type OperationAcceptedJSONResponse Operation
 
@@ -3664,6 +5202,50 @@ func (response CreateWithdrawal202JSONResponse) VisitCreateWithdrawalResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAnnouncementsRequestObject struct {
+	Params ListAnnouncementsParams
+}
+
+type ListAnnouncementsResponseObject interface {
+	VisitListAnnouncementsResponse(w http.ResponseWriter) error
+}
+
+type ListAnnouncements200JSONResponse AnnouncementList
+
+func (response ListAnnouncements200JSONResponse) VisitListAnnouncementsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateAnnouncementRequestObject struct {
+	Body *CreateAnnouncementJSONRequestBody
+}
+
+type CreateAnnouncementResponseObject interface {
+	VisitCreateAnnouncementResponse(w http.ResponseWriter) error
+}
+
+type CreateAnnouncement201JSONResponse Announcement
+
+func (response CreateAnnouncement201JSONResponse) VisitCreateAnnouncementResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3944,6 +5526,137 @@ func (response ListFills200JSONResponse) VisitListFillsResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LeaveGameRequestObject struct {
+	Id GameId `json:"id"`
+}
+
+type LeaveGameResponseObject interface {
+	VisitLeaveGameResponse(w http.ResponseWriter) error
+}
+
+type LeaveGame200JSONResponse Game
+
+func (response LeaveGame200JSONResponse) VisitLeaveGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LeaveGame202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response LeaveGame202JSONResponse) VisitLeaveGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGameRequestObject struct {
+	Id GameId `json:"id"`
+}
+
+type GetGameResponseObject interface {
+	VisitGetGameResponse(w http.ResponseWriter) error
+}
+
+type GetGame200JSONResponse Game
+
+func (response GetGame200JSONResponse) VisitGetGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptGameRequestObject struct {
+	Id GameId `json:"id"`
+}
+
+type AcceptGameResponseObject interface {
+	VisitAcceptGameResponse(w http.ResponseWriter) error
+}
+
+type AcceptGame200JSONResponse Game
+
+func (response AcceptGame200JSONResponse) VisitAcceptGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcceptGame202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response AcceptGame202JSONResponse) VisitAcceptGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakeMoveRequestObject struct {
+	Id   GameId `json:"id"`
+	Body *MakeMoveJSONRequestBody
+}
+
+type MakeMoveResponseObject interface {
+	VisitMakeMoveResponse(w http.ResponseWriter) error
+}
+
+type MakeMove200JSONResponse Game
+
+func (response MakeMove200JSONResponse) VisitMakeMoveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakeMove202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response MakeMove202JSONResponse) VisitMakeMoveResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4270,6 +5983,28 @@ func (response GetOrder200JSONResponse) VisitGetOrderResponse(w http.ResponseWri
 	return err
 }
 
+type GetPlayerRequestObject struct {
+	Username Username `json:"username"`
+}
+
+type GetPlayerResponseObject interface {
+	VisitGetPlayerResponse(w http.ResponseWriter) error
+}
+
+type GetPlayer200JSONResponse Player
+
+func (response GetPlayer200JSONResponse) VisitGetPlayerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPurchasesRequestObject struct {
 	Params ListPurchasesParams
 }
@@ -4534,6 +6269,545 @@ func (response PayReservation202JSONResponse) VisitPayReservationResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRoomsRequestObject struct {
+	Params ListRoomsParams
+}
+
+type ListRoomsResponseObject interface {
+	VisitListRoomsResponse(w http.ResponseWriter) error
+}
+
+type ListRooms200JSONResponse RoomList
+
+func (response ListRooms200JSONResponse) VisitListRoomsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRoomRequestObject struct {
+	Body *CreateRoomJSONRequestBody
+}
+
+type CreateRoomResponseObject interface {
+	VisitCreateRoomResponse(w http.ResponseWriter) error
+}
+
+type CreateRoom201JSONResponse Room
+
+func (response CreateRoom201JSONResponse) VisitCreateRoomResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRoomRequestObject struct {
+	Id RoomId `json:"id"`
+}
+
+type GetRoomResponseObject interface {
+	VisitGetRoomResponse(w http.ResponseWriter) error
+}
+
+type GetRoom200JSONResponse Room
+
+func (response GetRoom200JSONResponse) VisitGetRoomResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFilesRequestObject struct {
+	Id     RoomId `json:"id"`
+	Params ListFilesParams
+}
+
+type ListFilesResponseObject interface {
+	VisitListFilesResponse(w http.ResponseWriter) error
+}
+
+type ListFiles200JSONResponse FileList
+
+func (response ListFiles200JSONResponse) VisitListFilesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFileRequestObject struct {
+	Id   RoomId `json:"id"`
+	Body *multipart.Reader
+}
+
+type UploadFileResponseObject interface {
+	VisitUploadFileResponse(w http.ResponseWriter) error
+}
+
+type UploadFile201JSONResponse File
+
+func (response UploadFile201JSONResponse) VisitUploadFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UploadFile202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response UploadFile202JSONResponse) VisitUploadFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteFileRequestObject struct {
+	Id   RoomId   `json:"id"`
+	Name FileName `json:"name"`
+}
+
+type DeleteFileResponseObject interface {
+	VisitDeleteFileResponse(w http.ResponseWriter) error
+}
+
+type DeleteFile202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response DeleteFile202JSONResponse) VisitDeleteFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteFile204Response struct {
+}
+
+func (response DeleteFile204Response) VisitDeleteFileResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DownloadFileRequestObject struct {
+	Id     RoomId   `json:"id"`
+	Name   FileName `json:"name"`
+	Params DownloadFileParams
+}
+
+type DownloadFileResponseObject interface {
+	VisitDownloadFileResponse(w http.ResponseWriter) error
+}
+
+type DownloadFile200AsteriskResponse struct {
+	Body          io.Reader
+	ContentType   string
+	ContentLength int64
+}
+
+func (response DownloadFile200AsteriskResponse) VisitDownloadFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", response.ContentType)
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type DownloadFile206AsteriskResponse struct {
+	Body          io.Reader
+	ContentType   string
+	ContentLength int64
+}
+
+func (response DownloadFile206AsteriskResponse) VisitDownloadFileResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", response.ContentType)
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type DownloadFile304Response struct {
+}
+
+func (response DownloadFile304Response) VisitDownloadFileResponse(w http.ResponseWriter) error {
+	w.WriteHeader(304)
+	return nil
+}
+
+type DownloadFile416ApplicationProblemPlusJSONResponse struct {
+	NoSuchPartApplicationProblemPlusJSONResponse
+}
+
+func (response DownloadFile416ApplicationProblemPlusJSONResponse) VisitDownloadFileResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(416)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGamesRequestObject struct {
+	Id     RoomId `json:"id"`
+	Params ListGamesParams
+}
+
+type ListGamesResponseObject interface {
+	VisitListGamesResponse(w http.ResponseWriter) error
+}
+
+type ListGames200JSONResponse GameList
+
+func (response ListGames200JSONResponse) VisitListGamesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InviteToGameRequestObject struct {
+	Id   RoomId `json:"id"`
+	Body *InviteToGameJSONRequestBody
+}
+
+type InviteToGameResponseObject interface {
+	VisitInviteToGameResponse(w http.ResponseWriter) error
+}
+
+type InviteToGame201JSONResponse Game
+
+func (response InviteToGame201JSONResponse) VisitInviteToGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InviteToGame202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response InviteToGame202JSONResponse) VisitInviteToGameResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMembersRequestObject struct {
+	Id     RoomId `json:"id"`
+	Params ListMembersParams
+}
+
+type ListMembersResponseObject interface {
+	VisitListMembersResponse(w http.ResponseWriter) error
+}
+
+type ListMembers200JSONResponse MemberList
+
+func (response ListMembers200JSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LeaveRoomRequestObject struct {
+	Id RoomId `json:"id"`
+}
+
+type LeaveRoomResponseObject interface {
+	VisitLeaveRoomResponse(w http.ResponseWriter) error
+}
+
+type LeaveRoom204Response struct {
+}
+
+func (response LeaveRoom204Response) VisitLeaveRoomResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EnterRoomRequestObject struct {
+	Id RoomId `json:"id"`
+}
+
+type EnterRoomResponseObject interface {
+	VisitEnterRoomResponse(w http.ResponseWriter) error
+}
+
+type EnterRoom200JSONResponse Member
+
+func (response EnterRoom200JSONResponse) VisitEnterRoomResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type KickMemberRequestObject struct {
+	Id       RoomId   `json:"id"`
+	Username Username `json:"username"`
+}
+
+type KickMemberResponseObject interface {
+	VisitKickMemberResponse(w http.ResponseWriter) error
+}
+
+type KickMember204Response struct {
+}
+
+func (response KickMember204Response) VisitKickMemberResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ListMessagesRequestObject struct {
+	Id     RoomId `json:"id"`
+	Params ListMessagesParams
+}
+
+type ListMessagesResponseObject interface {
+	VisitListMessagesResponse(w http.ResponseWriter) error
+}
+
+type ListMessages200JSONResponse MessageList
+
+func (response ListMessages200JSONResponse) VisitListMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PostMessageRequestObject struct {
+	Id   RoomId `json:"id"`
+	Body *PostMessageJSONRequestBody
+}
+
+type PostMessageResponseObject interface {
+	VisitPostMessageResponse(w http.ResponseWriter) error
+}
+
+type PostMessage201JSONResponse Message
+
+func (response PostMessage201JSONResponse) VisitPostMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteMessageRequestObject struct {
+	Id      RoomId    `json:"id"`
+	Message MessageId `json:"message"`
+}
+
+type DeleteMessageResponseObject interface {
+	VisitDeleteMessageResponse(w http.ResponseWriter) error
+}
+
+type DeleteMessage200JSONResponse Message
+
+func (response DeleteMessage200JSONResponse) VisitDeleteMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteMessage202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response DeleteMessage202JSONResponse) VisitDeleteMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMessageRequestObject struct {
+	Id      RoomId    `json:"id"`
+	Message MessageId `json:"message"`
+}
+
+type GetMessageResponseObject interface {
+	VisitGetMessageResponse(w http.ResponseWriter) error
+}
+
+type GetMessage200JSONResponse Message
+
+func (response GetMessage200JSONResponse) VisitGetMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditMessageRequestObject struct {
+	Id      RoomId    `json:"id"`
+	Message MessageId `json:"message"`
+	Body    *EditMessageJSONRequestBody
+}
+
+type EditMessageResponseObject interface {
+	VisitEditMessageResponse(w http.ResponseWriter) error
+}
+
+type EditMessage200JSONResponse Message
+
+func (response EditMessage200JSONResponse) VisitEditMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditMessage202JSONResponse struct{ OperationAcceptedJSONResponse }
+
+func (response EditMessage202JSONResponse) VisitEditMessageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ModerateMemberRequestObject struct {
+	Id       RoomId   `json:"id"`
+	Username Username `json:"username"`
+	Body     *ModerateMemberJSONRequestBody
+}
+
+type ModerateMemberResponseObject interface {
+	VisitModerateMemberResponse(w http.ResponseWriter) error
+}
+
+type ModerateMember200JSONResponse Restriction
+
+func (response ModerateMember200JSONResponse) VisitModerateMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5031,6 +7305,12 @@ type StrictServerInterface interface {
 	// CreateWithdrawal Take cash out
 	// (POST /v1/accounts/{number}/withdrawals)
 	CreateWithdrawal(ctx context.Context, request CreateWithdrawalRequestObject) (CreateWithdrawalResponseObject, error)
+	// ListAnnouncements Announcements, newest first
+	// (GET /v1/announcements)
+	ListAnnouncements(ctx context.Context, request ListAnnouncementsRequestObject) (ListAnnouncementsResponseObject, error)
+	// CreateAnnouncement Tell everybody
+	// (POST /v1/announcements)
+	CreateAnnouncement(ctx context.Context, request CreateAnnouncementRequestObject) (CreateAnnouncementResponseObject, error)
 	// GetAudit Prove the books
 	// (GET /v1/audit)
 	GetAudit(ctx context.Context, request GetAuditRequestObject) (GetAuditResponseObject, error)
@@ -5064,6 +7344,18 @@ type StrictServerInterface interface {
 	// ListFills The caller's fills, newest first
 	// (GET /v1/fills)
 	ListFills(ctx context.Context, request ListFillsRequestObject) (ListFillsResponseObject, error)
+	// LeaveGame Withdraw or resign
+	// (DELETE /v1/games/{id})
+	LeaveGame(ctx context.Context, request LeaveGameRequestObject) (LeaveGameResponseObject, error)
+	// GetGame One game
+	// (GET /v1/games/{id})
+	GetGame(ctx context.Context, request GetGameRequestObject) (GetGameResponseObject, error)
+	// AcceptGame Accept an invitation
+	// (POST /v1/games/{id}/acceptance)
+	AcceptGame(ctx context.Context, request AcceptGameRequestObject) (AcceptGameResponseObject, error)
+	// MakeMove Place a stone
+	// (POST /v1/games/{id}/moves)
+	MakeMove(ctx context.Context, request MakeMoveRequestObject) (MakeMoveResponseObject, error)
 	// ListHoldings The caller's shares
 	// (GET /v1/holdings)
 	ListHoldings(ctx context.Context, request ListHoldingsRequestObject) (ListHoldingsResponseObject, error)
@@ -5100,6 +7392,9 @@ type StrictServerInterface interface {
 	// GetOrder One order
 	// (GET /v1/orders/{id})
 	GetOrder(ctx context.Context, request GetOrderRequestObject) (GetOrderResponseObject, error)
+	// GetPlayer What somebody has won and lost
+	// (GET /v1/players/{username})
+	GetPlayer(ctx context.Context, request GetPlayerRequestObject) (GetPlayerResponseObject, error)
 	// ListPurchases The caller's purchases, newest first
 	// (GET /v1/purchases)
 	ListPurchases(ctx context.Context, request ListPurchasesRequestObject) (ListPurchasesResponseObject, error)
@@ -5127,6 +7422,63 @@ type StrictServerInterface interface {
 	// PayReservation Pay
 	// (POST /v1/reservations/{id}/payment)
 	PayReservation(ctx context.Context, request PayReservationRequestObject) (PayReservationResponseObject, error)
+	// ListRooms Rooms, oldest first
+	// (GET /v1/rooms)
+	ListRooms(ctx context.Context, request ListRoomsRequestObject) (ListRoomsResponseObject, error)
+	// CreateRoom Open a room
+	// (POST /v1/rooms)
+	CreateRoom(ctx context.Context, request CreateRoomRequestObject) (CreateRoomResponseObject, error)
+	// GetRoom One room
+	// (GET /v1/rooms/{id})
+	GetRoom(ctx context.Context, request GetRoomRequestObject) (GetRoomResponseObject, error)
+	// ListFiles Files of a room, newest first
+	// (GET /v1/rooms/{id}/files)
+	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
+	// UploadFile Upload a file
+	// (POST /v1/rooms/{id}/files)
+	UploadFile(ctx context.Context, request UploadFileRequestObject) (UploadFileResponseObject, error)
+	// DeleteFile Delete a file
+	// (DELETE /v1/rooms/{id}/files/{name})
+	DeleteFile(ctx context.Context, request DeleteFileRequestObject) (DeleteFileResponseObject, error)
+	// DownloadFile Download a file
+	// (GET /v1/rooms/{id}/files/{name})
+	DownloadFile(ctx context.Context, request DownloadFileRequestObject) (DownloadFileResponseObject, error)
+	// ListGames Games of a room, newest first
+	// (GET /v1/rooms/{id}/games)
+	ListGames(ctx context.Context, request ListGamesRequestObject) (ListGamesResponseObject, error)
+	// InviteToGame Invite to a game of gomoku
+	// (POST /v1/rooms/{id}/games)
+	InviteToGame(ctx context.Context, request InviteToGameRequestObject) (InviteToGameResponseObject, error)
+	// ListMembers Who is in a room, by name
+	// (GET /v1/rooms/{id}/members)
+	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
+	// LeaveRoom Leave
+	// (DELETE /v1/rooms/{id}/members/me)
+	LeaveRoom(ctx context.Context, request LeaveRoomRequestObject) (LeaveRoomResponseObject, error)
+	// EnterRoom Enter
+	// (PUT /v1/rooms/{id}/members/me)
+	EnterRoom(ctx context.Context, request EnterRoomRequestObject) (EnterRoomResponseObject, error)
+	// KickMember Put out of the room
+	// (DELETE /v1/rooms/{id}/members/{username})
+	KickMember(ctx context.Context, request KickMemberRequestObject) (KickMemberResponseObject, error)
+	// ListMessages Messages
+	// (GET /v1/rooms/{id}/messages)
+	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
+	// PostMessage Say something
+	// (POST /v1/rooms/{id}/messages)
+	PostMessage(ctx context.Context, request PostMessageRequestObject) (PostMessageResponseObject, error)
+	// DeleteMessage Take back what one has said
+	// (DELETE /v1/rooms/{id}/messages/{message})
+	DeleteMessage(ctx context.Context, request DeleteMessageRequestObject) (DeleteMessageResponseObject, error)
+	// GetMessage One message
+	// (GET /v1/rooms/{id}/messages/{message})
+	GetMessage(ctx context.Context, request GetMessageRequestObject) (GetMessageResponseObject, error)
+	// EditMessage Correct what one has said
+	// (PATCH /v1/rooms/{id}/messages/{message})
+	EditMessage(ctx context.Context, request EditMessageRequestObject) (EditMessageResponseObject, error)
+	// ModerateMember Mute or ban
+	// (PATCH /v1/rooms/{id}/restrictions/{username})
+	ModerateMember(ctx context.Context, request ModerateMemberRequestObject) (ModerateMemberResponseObject, error)
 	// CreateSession Sign in
 	// (POST /v1/sessions)
 	CreateSession(ctx context.Context, request CreateSessionRequestObject) (CreateSessionResponseObject, error)
@@ -5393,6 +7745,77 @@ func (sh *strictHandler) CreateWithdrawal(ctx echo.Context, number AccountNumber
 		return err
 	} else if validResponse, ok := response.(CreateWithdrawalResponseObject); ok {
 		return validResponse.VisitCreateWithdrawalResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAnnouncements operation middleware
+func (sh *strictHandler) ListAnnouncements(ctx echo.Context, params ListAnnouncementsParams) error {
+	var request ListAnnouncementsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAnnouncements(ctx.Request().Context(), request.(ListAnnouncementsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAnnouncements")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAnnouncementsResponseObject); ok {
+		return validResponse.VisitListAnnouncementsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateAnnouncement operation middleware
+func (sh *strictHandler) CreateAnnouncement(ctx echo.Context) error {
+	var request CreateAnnouncementRequestObject
+
+	var body CreateAnnouncementJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateAnnouncement(ctx.Request().Context(), request.(CreateAnnouncementRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateAnnouncement")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateAnnouncementResponseObject); ok {
+		return validResponse.VisitCreateAnnouncementResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5732,6 +8155,129 @@ func (sh *strictHandler) ListFills(ctx echo.Context, params ListFillsParams) err
 		return err
 	} else if validResponse, ok := response.(ListFillsResponseObject); ok {
 		return validResponse.VisitListFillsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// LeaveGame operation middleware
+func (sh *strictHandler) LeaveGame(ctx echo.Context, id GameId) error {
+	var request LeaveGameRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.LeaveGame(ctx.Request().Context(), request.(LeaveGameRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LeaveGame")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(LeaveGameResponseObject); ok {
+		return validResponse.VisitLeaveGameResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetGame operation middleware
+func (sh *strictHandler) GetGame(ctx echo.Context, id GameId) error {
+	var request GetGameRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGame(ctx.Request().Context(), request.(GetGameRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGame")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetGameResponseObject); ok {
+		return validResponse.VisitGetGameResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcceptGame operation middleware
+func (sh *strictHandler) AcceptGame(ctx echo.Context, id GameId) error {
+	var request AcceptGameRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcceptGame(ctx.Request().Context(), request.(AcceptGameRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcceptGame")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcceptGameResponseObject); ok {
+		return validResponse.VisitAcceptGameResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MakeMove operation middleware
+func (sh *strictHandler) MakeMove(ctx echo.Context, id GameId) error {
+	var request MakeMoveRequestObject
+
+	request.Id = id
+
+	var body MakeMoveJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MakeMove(ctx.Request().Context(), request.(MakeMoveRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MakeMove")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MakeMoveResponseObject); ok {
+		return validResponse.VisitMakeMoveResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6083,6 +8629,31 @@ func (sh *strictHandler) GetOrder(ctx echo.Context, id OrderId) error {
 	return nil
 }
 
+// GetPlayer operation middleware
+func (sh *strictHandler) GetPlayer(ctx echo.Context, username Username) error {
+	var request GetPlayerRequestObject
+
+	request.Username = username
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPlayer(ctx.Request().Context(), request.(GetPlayerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPlayer")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPlayerResponseObject); ok {
+		return validResponse.VisitGetPlayerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListPurchases operation middleware
 func (sh *strictHandler) ListPurchases(ctx echo.Context, params ListPurchasesParams) error {
 	var request ListPurchasesRequestObject
@@ -6323,6 +8894,612 @@ func (sh *strictHandler) PayReservation(ctx echo.Context, id ReservationId) erro
 		return err
 	} else if validResponse, ok := response.(PayReservationResponseObject); ok {
 		return validResponse.VisitPayReservationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListRooms operation middleware
+func (sh *strictHandler) ListRooms(ctx echo.Context, params ListRoomsParams) error {
+	var request ListRoomsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRooms(ctx.Request().Context(), request.(ListRoomsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRooms")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListRoomsResponseObject); ok {
+		return validResponse.VisitListRoomsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateRoom operation middleware
+func (sh *strictHandler) CreateRoom(ctx echo.Context) error {
+	var request CreateRoomRequestObject
+
+	var body CreateRoomJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateRoom(ctx.Request().Context(), request.(CreateRoomRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateRoom")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateRoomResponseObject); ok {
+		return validResponse.VisitCreateRoomResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetRoom operation middleware
+func (sh *strictHandler) GetRoom(ctx echo.Context, id RoomId) error {
+	var request GetRoomRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRoom(ctx.Request().Context(), request.(GetRoomRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRoom")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetRoomResponseObject); ok {
+		return validResponse.VisitGetRoomResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListFiles operation middleware
+func (sh *strictHandler) ListFiles(ctx echo.Context, id RoomId, params ListFilesParams) error {
+	var request ListFilesRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFiles(ctx.Request().Context(), request.(ListFilesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFiles")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListFilesResponseObject); ok {
+		return validResponse.VisitListFilesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UploadFile operation middleware
+func (sh *strictHandler) UploadFile(ctx echo.Context, id RoomId) error {
+	var request UploadFileRequestObject
+
+	request.Id = id
+
+	if reader, err := ctx.Request().MultipartReader(); err != nil {
+		return err
+	} else {
+		request.Body = reader
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UploadFile(ctx.Request().Context(), request.(UploadFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UploadFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UploadFileResponseObject); ok {
+		return validResponse.VisitUploadFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteFile operation middleware
+func (sh *strictHandler) DeleteFile(ctx echo.Context, id RoomId, name FileName) error {
+	var request DeleteFileRequestObject
+
+	request.Id = id
+	request.Name = name
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteFile(ctx.Request().Context(), request.(DeleteFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteFileResponseObject); ok {
+		return validResponse.VisitDeleteFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DownloadFile operation middleware
+func (sh *strictHandler) DownloadFile(ctx echo.Context, id RoomId, name FileName, params DownloadFileParams) error {
+	var request DownloadFileRequestObject
+
+	request.Id = id
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DownloadFile(ctx.Request().Context(), request.(DownloadFileRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DownloadFile")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DownloadFileResponseObject); ok {
+		return validResponse.VisitDownloadFileResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListGames operation middleware
+func (sh *strictHandler) ListGames(ctx echo.Context, id RoomId, params ListGamesParams) error {
+	var request ListGamesRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGames(ctx.Request().Context(), request.(ListGamesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGames")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListGamesResponseObject); ok {
+		return validResponse.VisitListGamesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// InviteToGame operation middleware
+func (sh *strictHandler) InviteToGame(ctx echo.Context, id RoomId) error {
+	var request InviteToGameRequestObject
+
+	request.Id = id
+
+	var body InviteToGameJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.InviteToGame(ctx.Request().Context(), request.(InviteToGameRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InviteToGame")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(InviteToGameResponseObject); ok {
+		return validResponse.VisitInviteToGameResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListMembers operation middleware
+func (sh *strictHandler) ListMembers(ctx echo.Context, id RoomId, params ListMembersParams) error {
+	var request ListMembersRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMembers(ctx.Request().Context(), request.(ListMembersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMembers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListMembersResponseObject); ok {
+		return validResponse.VisitListMembersResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// LeaveRoom operation middleware
+func (sh *strictHandler) LeaveRoom(ctx echo.Context, id RoomId) error {
+	var request LeaveRoomRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.LeaveRoom(ctx.Request().Context(), request.(LeaveRoomRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LeaveRoom")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(LeaveRoomResponseObject); ok {
+		return validResponse.VisitLeaveRoomResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EnterRoom operation middleware
+func (sh *strictHandler) EnterRoom(ctx echo.Context, id RoomId) error {
+	var request EnterRoomRequestObject
+
+	request.Id = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EnterRoom(ctx.Request().Context(), request.(EnterRoomRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnterRoom")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EnterRoomResponseObject); ok {
+		return validResponse.VisitEnterRoomResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// KickMember operation middleware
+func (sh *strictHandler) KickMember(ctx echo.Context, id RoomId, username Username) error {
+	var request KickMemberRequestObject
+
+	request.Id = id
+	request.Username = username
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.KickMember(ctx.Request().Context(), request.(KickMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "KickMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(KickMemberResponseObject); ok {
+		return validResponse.VisitKickMemberResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListMessages operation middleware
+func (sh *strictHandler) ListMessages(ctx echo.Context, id RoomId, params ListMessagesParams) error {
+	var request ListMessagesRequestObject
+
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMessages(ctx.Request().Context(), request.(ListMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMessages")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListMessagesResponseObject); ok {
+		return validResponse.VisitListMessagesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// PostMessage operation middleware
+func (sh *strictHandler) PostMessage(ctx echo.Context, id RoomId) error {
+	var request PostMessageRequestObject
+
+	request.Id = id
+
+	var body PostMessageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PostMessage(ctx.Request().Context(), request.(PostMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PostMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(PostMessageResponseObject); ok {
+		return validResponse.VisitPostMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteMessage operation middleware
+func (sh *strictHandler) DeleteMessage(ctx echo.Context, id RoomId, message MessageId) error {
+	var request DeleteMessageRequestObject
+
+	request.Id = id
+	request.Message = message
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteMessage(ctx.Request().Context(), request.(DeleteMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteMessageResponseObject); ok {
+		return validResponse.VisitDeleteMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetMessage operation middleware
+func (sh *strictHandler) GetMessage(ctx echo.Context, id RoomId, message MessageId) error {
+	var request GetMessageRequestObject
+
+	request.Id = id
+	request.Message = message
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMessage(ctx.Request().Context(), request.(GetMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetMessageResponseObject); ok {
+		return validResponse.VisitGetMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EditMessage operation middleware
+func (sh *strictHandler) EditMessage(ctx echo.Context, id RoomId, message MessageId) error {
+	var request EditMessageRequestObject
+
+	request.Id = id
+	request.Message = message
+
+	var body EditMessageJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EditMessage(ctx.Request().Context(), request.(EditMessageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditMessage")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EditMessageResponseObject); ok {
+		return validResponse.VisitEditMessageResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ModerateMember operation middleware
+func (sh *strictHandler) ModerateMember(ctx echo.Context, id RoomId, username Username) error {
+	var request ModerateMemberRequestObject
+
+	request.Id = id
+	request.Username = username
+
+	var body ModerateMemberJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ModerateMember(ctx.Request().Context(), request.(ModerateMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ModerateMember")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ModerateMemberResponseObject); ok {
+		return validResponse.VisitModerateMemberResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

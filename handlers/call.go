@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type call struct {
 	wait    time.Duration     // as preferred, 0 for none
 	key     string            // Idempotency-Key, empty for none
 	request [32]byte          // hash of method, path and body; set if there is a key
+	arrival *arrival          // the body, if the handler reads it while it arrives; nil otherwise
+	file    bool              // the body or the answer is a file, and takes its time
 	trace   string            // W3C traceparent of the server's span, empty when tracing is off
 	// operation is what the request is about: the one that it made or asked for. Zero for none.
 	operation id.ID
@@ -71,6 +74,11 @@ func hashRequest(r *http.Request, canonicalBody []byte) [32]byte {
 	h.Write([]byte(r.Method + " " + target + "\n"))
 	h.Write(canonicalBody)
 	return [32]byte(h.Sum(nil))
+}
+
+// hashFile adds a file to the hash of a request whose body was not known when it was made: the request is the same if the name and the content are.
+func (c *call) hashFile(name string, content [32]byte) {
+	c.request = sha256.Sum256(slices.Concat(c.request[:], content[:], []byte(name)))
 }
 
 // preferredWait reads Prefer headers (RFC 7240). Preferences that cannot be read are ignored, as the RFC has it; too long a wait is cut.

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"guichet/api"
+	"guichet/models/chat"
 	"guichet/models/exchange"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -24,19 +23,16 @@ const (
 	heartbeat = 15 * time.Second
 	// writePatience is how long one write may take before the reader is cut off. It resumes from where it was.
 	writePatience = 10 * time.Second
-	// mostStreams bounds the streams that one session has open on one process: what waits for each of them is memory.
-	mostStreams = 20
-	// backlogPage is how many entries of the past are read at once.
-	backlogPage = 500
 )
 
 // GetFeed opens a stream. What can be refused is refused before the first byte: here, but for one stream too many.
 func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) (api.GetFeedResponseObject, error) {
-	stream := &stream{Server: s, ctx: ctx, session: *sessionOf(ctx)}
+	stream := &stream{ctx: ctx, named: request.Params.Topics, closings: s.streams.closings(), listener: &listener{Server: s, session: *sessionOf(ctx)}}
 	var err error
-	if stream.topics, err = s.resolveTopics(ctx, &stream.session, request.Params.Topics); err != nil {
+	if stream.topics, err = s.resolveTopics(ctx, &stream.session, stream.named); err != nil {
 		return nil, err
 	}
+	stream.topics = append(stream.topics, feed.AnnouncementTopic)
 	last := request.Params.LastEventID
 	if last == nil {
 		last = request.Params.LastEventId
@@ -44,37 +40,12 @@ func (s *Server) GetFeed(ctx context.Context, request api.GetFeedRequestObject) 
 	if last == nil || *last == "" {
 		return stream, nil
 	}
-	position, known := feed.ParsePosition(*last)
-	if !known {
+	var known bool
+	if stream.at, known = feed.ParsePlace(*last); !known {
 		return nil, problem.New(problem.Malformed, "Last-Event-ID is not the id of an entry of this feed.")
 	}
-	stream.resume, stream.after = true, position
+	stream.resume = true
 	return stream, nil
-}
-
-// streamCounts counts the open streams of each session.
-type streamCounts struct {
-	mu   sync.Mutex
-	open map[id.ID]int
-}
-
-// enter counts one more, unless there are too many: looking and counting are one step, or two that come at once would both find room for one.
-func (c *streamCounts) enter(session id.ID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[session] >= mostStreams {
-		return false
-	}
-	c.open[session]++
-	return true
-}
-
-func (c *streamCounts) leave(session id.ID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.open[session]--; c.open[session] == 0 {
-		delete(c.open, session)
-	}
 }
 
 // resolveTopics turns the topics that a client names into those of the log.
@@ -86,7 +57,7 @@ func (s *Server) resolveTopics(ctx context.Context, session *identity.Session, n
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		topic, err := s.resolveTopic(ctx, session, strings.TrimSpace(name))
-		if errors.Is(err, errUnknownSymbol) || errors.Is(err, errUnknownEvent) {
+		if errors.Is(err, errUnknownSymbol) || errors.Is(err, errUnknownEvent) || errors.Is(err, chat.ErrUnknownRoom) {
 			return nil, problem.Newf(problem.UnknownTopic, "There is no topic %q.", name)
 		}
 		if err != nil {
@@ -116,58 +87,162 @@ func (s *Server) resolveTopic(ctx context.Context, session *identity.Session, na
 		}
 		return feed.EventTopic + known.Event().String(), nil
 	}
+	if room, found := strings.CutPrefix(name, feed.RoomTopic); found {
+		return s.resolveRoom(ctx, room)
+	}
 	return "", errUnknownSymbol
 }
 
-// stream is one reader's connection. It is written by hand: the generated layer would send a stream only when it has ended.
-type stream struct {
+// resolveRoom finds the topic of a room that the caller may be in.
+func (s *Server) resolveRoom(ctx context.Context, room string) (string, error) {
+	if _, err := chat.ParseRoom(room); err != nil {
+		return "", err
+	}
+	known, err := s.admitted(ctx, room)
+	if refusal, ok := errors.AsType[*problem.Problem](err); ok && refusal.Code == problem.UnknownRoom {
+		return "", chat.ErrUnknownRoom
+	}
+	return feed.RoomTopic + chat.RoomText(known), err
+}
+
+// listener is who a stream is for, and how far it has been told.
+type listener struct {
 	*Server
-	ctx     context.Context
 	session identity.Session
 	topics  []string
-	resume  bool
-	after   int64 // the position of the last entry that was written, or that the reader has
+	at      feed.Place  // up to which the reader has been told, or has what is told
+	line    *inLine     // nil without the topic `me`
+	open    *openStream // while it is open
+}
+
+// rooms are those that the listener follows.
+func (l *listener) rooms() (rooms []id.ID) {
+	for _, topic := range l.topics {
+		if text, found := strings.CutPrefix(topic, feed.RoomTopic); found {
+			if room, err := chat.ParseRoom(text); err == nil {
+				rooms = append(rooms, room)
+			}
+		}
+	}
+	return rooms
+}
+
+// enter counts the stream, of which end ends it, or is the problem that it may not be opened.
+func (l *listener) enter(end func()) error {
+	if l.open = l.streams.enter(l.session.ID, l.session.UserID, l.topics, end); l.open == nil {
+		l.streams.check(l.session.UserID)
+		l.open = l.streams.enter(l.session.ID, l.session.UserID, l.topics, end)
+	}
+	if l.open == nil {
+		return problem.Newf(problem.TooManyRequests, "The session has %d streams open; close one.", mostStreams).After(time.Second)
+	}
+	if rooms := l.rooms(); l.roomWatch != nil && len(rooms) > 0 {
+		l.roomWatch.opened(rooms, l.session.UserID)
+	}
+	return nil
+}
+
+// leave is the end of it.
+func (l *listener) leave() {
+	l.streams.leave(l.open)
+	if l.line != nil {
+		l.places.leave(l.line)
+	}
+	if rooms := l.rooms(); l.roomWatch != nil && len(rooms) > 0 {
+		l.roomWatch.closed(rooms, l.session.UserID)
+	}
+}
+
+// note is told of an entry that is written, and says whether the stream ends with it.
+func (l *listener) note(e *feed.Entry) (ended bool) {
+	l.line.note(e)
+	return l.endsSession(e.Event, e.Data)
+}
+
+// endsSession says whether the entry tells that the session of this stream has ended; the user may have had others.
+func (l *listener) endsSession(event string, data []byte) bool {
+	if event != feed.SessionEnded {
+		return false
+	}
+	var ended struct {
+		SessionID id.ID `json:"session_id"`
+	}
+	return json.Unmarshal(data, &ended) == nil && ended.SessionID == l.session.ID
+}
+
+// stillSignedIn counts an open stream as use of the session: who watches is not idle. A store that is away ends no session; if one has ended all the same, the
+// feed tells.
+func (l *listener) stillSignedIn(ctx context.Context) bool {
+	return !errors.Is(l.Identity.Touch(ctx, l.session), identity.ErrUnauthenticated)
+}
+
+// stream is one reader's connection while it is the request's. It is written by hand: the generated layer would send a stream only when it has ended.
+type stream struct {
+	*listener
+	ctx      context.Context
+	named    *string
+	closings int64 // when the topics were resolved
+	resume   bool
 
 	w       http.ResponseWriter
 	control *http.ResponseController
-	line    *inLine // nil without the topic `me`
 }
 
-// VisitGetFeedResponse writes entries until the reader leaves, falls behind, or its session ends.
+// VisitGetFeedResponse writes what the reader missed, and leaves the connection to the fan-out.
 func (f *stream) VisitGetFeedResponse(w http.ResponseWriter) error {
-	if !f.streams.enter(f.session.ID) {
-		return problem.Newf(problem.TooManyRequests, "The session has %d streams open; close one.", mostStreams).After(time.Second)
-	}
-	defer f.streams.leave(f.session.ID)
 	f.w, f.control = w, http.NewResponseController(w)
-	// What the HTTP server writes at the end may not wait for the reader either.
-	defer func() { _ = f.control.SetWriteDeadline(time.Now().Add(writePatience)) }()
+	var cancel context.CancelFunc
+	f.ctx, cancel = context.WithCancel(f.ctx)
+	defer cancel()
+	if err := f.enter(cancel); err != nil {
+		return err
+	}
+	passedOn := false
+	defer func() {
+		if !passedOn {
+			// What the HTTP server writes at the end may not wait for the reader either.
+			_ = f.control.SetWriteDeadline(time.Now().Add(writePatience))
+			f.leave()
+		}
+	}()
+	if f.streams.closings() != f.closings { // somebody was banned meanwhile
+		if _, err := f.resolveTopics(f.ctx, &f.session, f.named); err != nil {
+			return err
+		}
+	}
 	live := f.Hub.Subscribe(f.topics)
 	defer live.Close()
 	if slices.Contains(f.topics, feed.UserTopic(f.session.UserID)) {
 		f.line = f.places.follow(f.ctx, f.session.UserID) // after Subscribe, so that what has ended before is in no look of theirs
-		defer f.places.leave(f.line)
 	}
-	header := w.Header()
+	if !f.begin(live.From()) {
+		return nil // the status is sent: there is nobody to tell, and the reader resumes
+	}
+	conn, _, err := f.control.Hijack()
+	if passedOn = err == nil; passedOn {
+		f.fanout.take(f.listener, conn, live)
+	} else if errors.Is(err, http.ErrNotSupported) {
+		f.follow(live)
+	}
+	return nil
+}
+
+// begin sends the status and what the reader missed up to a place, and says whether the stream goes on from there.
+func (f *stream) begin(from feed.Place) bool {
+	header := f.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no") // nginx would hold entries back
-	header.Set("Connection", "close")     // its deadline is for streams
-	w.WriteHeader(http.StatusOK)
-	if f.resume {
-		ended, err := f.catchUp(live.From())
-		if ended || err != nil {
-			return nil // the status is sent: there is nobody to tell, and the reader resumes
-		}
-	} else {
-		f.after = live.From()
+	header.Set("X-Accel-Buffering", "no")       // nginx would hold entries back
+	header.Set("Connection", "close")           // its deadline is for streams
+	header.Set("Transfer-Encoding", "identity") // no chunks, which the fan-out would have to write; the HTTP server sends no such header
+	f.w.WriteHeader(http.StatusOK)
+	if !f.resume {
+		f.at = from
+	} else if ended, err := f.catchUp(from); ended || err != nil {
+		return false
 	}
-	// The position at once, so that a reader that is cut off before its first entry resumes without a gap too. Without data it is no event.
-	if f.write([]byte("retry: 1000\nid: "+strconv.FormatInt(f.after, 10)+"\n\n")) != nil {
-		return nil
-	}
-	f.follow(live)
-	return nil
+	// The place at once, so that a reader that is cut off before its first entry resumes without a gap too. Without data it is no event.
+	return f.write(append(f.at.Append([]byte("retry: 1000\nid: ")), "\n\n"...)) == nil
 }
 
 func (f *stream) write(b []byte) error {
@@ -178,33 +253,31 @@ func (f *stream) write(b []byte) error {
 	return f.control.Flush()
 }
 
-// catchUp writes what the reader missed, up to the position where live entries start.
-func (f *stream) catchUp(until int64) (ended bool, err error) {
-	start, err := f.Log.Start(f.ctx)
+// catchUp writes what the reader missed, up to the place where live entries start.
+func (f *stream) catchUp(until feed.Place) (ended bool, err error) {
+	backlog := f.Hub.Backlog(f.topics, f.at, until)
+	from, gap, err := backlog.Begin(f.ctx)
 	if err != nil {
 		return false, err
 	}
-	head := until
-	if f.after > until { // another process has told the reader more than this one has heard of yet, or the id is made up
-		if head, err = f.Log.Head(f.ctx); err != nil {
+	if gap {
+		if err := f.tellGap(from); err != nil {
 			return false, err
 		}
 	}
-	if f.after > head || f.after < start {
-		if err := f.tellGap(until, start); err != nil {
-			return false, err
-		}
-	}
-	for f.after < until {
-		entries, err := f.Log.Between(f.ctx, f.after, until, f.topics, backlogPage)
+	for f.at = from; ; {
+		entries, err := backlog.Next(f.ctx)
 		if err != nil {
 			return false, err
 		}
+		if len(entries) == 0 {
+			f.at = backlog.End()
+			return false, nil
+		}
 		var text []byte
 		for i := range entries {
-			text = entries[i].Frames(text, f.after)
-			f.after = entries[i].Position
-			ended = ended || f.endsSession(entries[i].Event, entries[i].Data)
+			text, f.at = entries[i].Frames(text, f.at)
+			ended = f.endsSession(entries[i].Event, entries[i].Data) || ended
 		}
 		if len(text) > 0 {
 			if err := f.write(text); err != nil {
@@ -214,22 +287,17 @@ func (f *stream) catchUp(until int64) (ended bool, err error) {
 		if ended {
 			return true, nil
 		}
-		if len(entries) < backlogPage {
-			f.after = until
-		}
 	}
-	return false, nil
 }
 
-// tellGap says that entries between the reader's position and what is kept are not to be had any more.
-func (f *stream) tellGap(until, start int64) error {
-	missed := f.after
-	f.after = min(max(f.after, start), until)
-	gap := feed.Entry{Position: f.after, Event: feed.Gap, At: time.Now(), Lamport: f.Clock.Now(), Data: json.RawMessage(`{"last_event_id":"` + strconv.FormatInt(missed, 10) + `"}`)}
-	return f.write(gap.Frames(nil, -1))
+// tellGap says that entries between the reader's place and what is kept are not to be had any more.
+func (f *stream) tellGap(from feed.Place) error {
+	gap := feed.Entry{Event: feed.Gap, At: time.Now(), Lamport: f.Clock.Now(), Data: json.RawMessage(`{"last_event_id":"` + f.at.String() + `"}`)}
+	return f.write(gap.FrameAt(nil, from))
 }
 
-// follow writes entries as they happen.
+// follow writes entries as they happen, where the connection cannot be had from the HTTP server: one goroutine a reader, and one write for what has come since
+// the last.
 func (f *stream) follow(live *feed.Subscription) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -240,7 +308,7 @@ func (f *stream) follow(live *feed.Subscription) {
 		case <-f.closing:
 			return
 		case <-beat.C:
-			if f.write([]byte(": still here\n\n")) != nil || !f.stillSignedIn() {
+			if f.write([]byte(stillHere)) != nil || !f.stillSignedIn(f.ctx) {
 				return
 			}
 		case <-live.More():
@@ -258,34 +326,20 @@ func (f *stream) follow(live *feed.Subscription) {
 // writePending writes everything that is pending in one go, and says whether that was the end.
 func (f *stream) writePending(live *feed.Subscription) (ended bool) {
 	pending, err := live.Take()
-	var text []byte
-	for _, frames := range pending {
-		if frames.Position > f.after {
-			text = frames.After(text, f.after)
-			f.after = frames.Position
-			f.line.note(frames.Entry)
-			ended = ended || f.endsSession(frames.Event, frames.Data)
-		}
-	}
+	text, ended := f.textOf(pending)
 	if len(text) > 0 && f.write(text) != nil {
 		return true
 	}
 	return ended || err != nil
 }
 
-// endsSession says whether the entry tells that the session of this stream has ended; the user may have had others.
-func (f *stream) endsSession(event string, data []byte) bool {
-	if event != feed.SessionEnded {
-		return false
+// textOf is what of some entries the reader has not been told, as one text, and whether the stream ends with it.
+func (l *listener) textOf(pending []feed.Frames) (text []byte, ended bool) {
+	for _, frames := range pending {
+		before := len(text)
+		if text, l.at = frames.After(text, l.at); len(text) > before && l.note(frames.Entry) {
+			ended = true
+		}
 	}
-	var ended struct {
-		SessionID id.ID `json:"session_id"`
-	}
-	return json.Unmarshal(data, &ended) == nil && ended.SessionID == f.session.ID
-}
-
-// stillSignedIn counts an open stream as use of the session: who watches is not idle. A store that is away ends no session; if one has ended all the same, the
-// feed tells.
-func (f *stream) stillSignedIn() bool {
-	return !errors.Is(f.Identity.Touch(f.ctx, f.session), identity.ErrUnauthenticated)
+	return text, ended
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"guichet/models/id"
@@ -12,28 +11,33 @@ import (
 func TestStreamsAreCountedAtOnce(t *testing.T) {
 	t.Parallel()
 	ids := id.NewGenerator()
-	counts, session := streamCounts{open: map[id.ID]int{}}, ids.Next()
-	var entered atomic.Int64
+	streams, session, user := newOpenStreams(), ids.Next(), ids.Next()
+	enter := func(session id.ID) *openStream { return streams.enter(session, user, nil, func() {}) }
+	var mu sync.Mutex
+	var entered []*openStream
 	var group sync.WaitGroup
 	for range 10 * mostStreams {
 		group.Go(func() {
-			if counts.enter(session) {
-				entered.Add(1)
+			if stream := enter(session); stream != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				entered = append(entered, stream)
 			}
 		})
 	}
 	group.Wait()
-	if entered.Load() != mostStreams || !counts.enter(ids.Next()) {
-		t.Errorf("%d streams of a session are open, want %d; another session has its own", entered.Load(), mostStreams)
+	if len(entered) != mostStreams || enter(ids.Next()) == nil {
+		t.Errorf("%d streams of a session are open, want %d; another session has its own", len(entered), mostStreams)
 	}
-	counts.leave(session)
-	if !counts.enter(session) || counts.enter(session) {
+	streams.leave(entered[0])
+	entered[0] = enter(session)
+	if entered[0] == nil || enter(session) != nil {
 		t.Error("one that ended has not made room for one")
 	}
-	for range mostStreams {
-		counts.leave(session)
+	for _, stream := range entered {
+		streams.leave(stream)
 	}
-	if len(counts.open) != 1 {
-		t.Errorf("%d sessions are remembered", len(counts.open))
+	if len(streams.bySession) != 1 || len(streams.byUser[user]) != 1 {
+		t.Errorf("%d sessions are remembered, and %d streams", len(streams.bySession), len(streams.byUser[user]))
 	}
 }

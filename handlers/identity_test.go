@@ -19,6 +19,7 @@ import (
 	"guichet/models/events"
 	"guichet/models/exchange"
 	"guichet/models/feed"
+	"guichet/models/files"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/lamport"
@@ -58,16 +59,19 @@ func newCounter(t *testing.T, db *database.DB) *counter {
 	t.Cleanup(func() { _ = db.Close() })
 	_, err := db.Migrate(t.Context())
 	must(t, err)
-	lanes := []string{bank.Lane, trips.Lane, events.Lane, exchange.LaneName(0), exchange.LaneName(1)}
+	lanes := []string{bank.Lane, trips.Lane, events.Lane, files.Lane, exchange.LaneName(0), exchange.LaneName(1)}
 	must(t, operation.EnsureLanes(t.Context(), db, lanes))
 	address := miniredis.RunT(t).Addr()
 	client := redis.NewClient(&redis.Options{Addr: address})
 	t.Cleanup(func() { _ = client.Close() })
+	storage, err := files.OpenDirectory(t.TempDir())
+	must(t, err)
 	clock, ids, log := &lamport.Clock{}, id.NewGenerator(), feed.NewLog(db)
 	s, err := NewServer(Config{
 		DB: db, Redis: client, RedisOptions: &redis.UniversalOptions{Addrs: []string{address}}, Clock: clock, IDs: ids, Hub: feed.NewHub(log, clock), Log: log,
 		Identity: identity.New(db, ids, clock, identity.Options{HashWait: time.Minute}), Lanes: lanes, ExchangeLanes: 2, LaneDepth: 100, Hold: 10 * time.Minute, Tickets: ticket.NewSigner([32]byte{1}),
 		Wake: func(string) {}, Metrics: prometheus.NewRegistry(), Version: "test",
+		Files: storage, FileLimit: 1 << 20, FileQuota: 3 << 20, FilePatience: time.Second,
 	})
 	must(t, err)
 	return &counter{s, t}

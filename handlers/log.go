@@ -28,9 +28,9 @@ func logRequest(log *slog.Logger, c echo.Context, path string, took time.Duratio
 		slog.Int64("took_us", took.Microseconds()), slog.Bool("slow", level == slog.LevelWarn), operationAttr(ctx))
 }
 
-// asksForTime says whether the client wants an answer that takes its time: the end of an operation, or a stream.
+// asksForTime says whether the client wants an answer that takes its time: the end of an operation, a stream, or one about a file, which is as slow as the client.
 func asksForTime(c echo.Context) bool {
-	if call, checked := c.Request().Context().Value(callKey{}).(*call); checked && call.wait > 0 {
+	if call, checked := c.Request().Context().Value(callKey{}).(*call); checked && (call.wait > 0 || call.file) {
 		return true
 	}
 	return c.QueryParam("wait") != "" || strings.HasPrefix(c.Response().Header().Get(echo.HeaderContentType), "text/event-stream")

@@ -57,6 +57,9 @@ func (c *storeCollector) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	states, err := operation.ReadLanes(c.DB.Read(ctx))
 	depths, depthErr := c.journal.Depths(ctx)
+	if depthErr == nil {
+		depthErr = c.addMessages(ctx, depths)
+	}
 	if err == nil && depthErr == nil {
 		for _, state := range states {
 			depth := depths[state.Name]

@@ -8,6 +8,7 @@ import (
 
 	"guichet/api"
 	"guichet/models/audit"
+	"guichet/models/messages"
 	"guichet/models/operation"
 	"guichet/models/problem"
 )
@@ -44,6 +45,9 @@ func (s *Server) lanes(ctx context.Context) ([]api.Lane, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.addMessages(ctx, depths); err != nil {
+		return nil, err
+	}
 	lanes := make([]api.Lane, len(states))
 	for i, state := range states {
 		depth := depths[state.Name]
@@ -56,6 +60,26 @@ func (s *Server) lanes(ctx context.Context) ([]api.Lane, error) {
 		}
 	}
 	return lanes, nil
+}
+
+// addMessages adds what waits in the log of messages to what waits in the journal. While Redis is away that is not known, and the journal is shown alone.
+func (s *Server) addMessages(ctx context.Context, depths map[string]operation.Depth) error {
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
+	n, oldest, err := s.Messages.Waiting(ctx)
+	if err != nil {
+		if isRedisAway(err) || ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	depth := depths[messages.Lane]
+	depth.Operations += n
+	if !oldest.IsZero() && (depth.Oldest.IsZero() || oldest.Before(depth.Oldest)) {
+		depth.Oldest = oldest
+	}
+	depths[messages.Lane] = depth
+	return nil
 }
 
 // UpdateLane pauses or resumes a lane.

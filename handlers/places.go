@@ -55,6 +55,13 @@ func (p *places) follow(ctx context.Context, user id.ID) *inLine {
 	return reader
 }
 
+// rouse has hear called when the reader is offered something, as nobody waits for its news. It must not block.
+func (p *places) rouse(reader *inLine, hear func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	reader.hear = hear
+}
+
 func (p *places) leave(reader *inLine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,6 +134,7 @@ func (p *places) tell(running context.Context) error {
 type inLine struct {
 	user  id.ID
 	looks chan look // has room for one: a later look replaces it
+	hear  func()    // nil if somebody waits for looks
 	asOf  *atomic.Int64
 
 	told   map[id.ID]int64 // the places that the reader was told
@@ -145,6 +153,9 @@ func (l *inLine) offer(news look) {
 	default:
 	}
 	l.looks <- news
+	if l.hear != nil {
+		l.hear()
+	}
 }
 
 func (l *inLine) news() <-chan look {

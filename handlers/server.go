@@ -20,12 +20,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"guichet/api"
+	"guichet/models/chat"
 	"guichet/models/database"
 	"guichet/models/events"
 	"guichet/models/feed"
+	"guichet/models/files"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/lamport"
+	"guichet/models/messages"
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/ticket"
@@ -38,7 +41,7 @@ const (
 	bodyPatience = 15 * time.Second
 )
 
-// Config is what a server needs. All fields but Wake and Tracer are required.
+// Config is what a server needs. All fields but Wake, Tracer, Publisher and PresenceGrace are required.
 type Config struct {
 	DB    *database.DB
 	Redis redis.UniversalClient
@@ -61,8 +64,20 @@ type Config struct {
 	Hold time.Duration
 	// Tickets signs and checks the codes of tickets.
 	Tickets *ticket.Signer
-	// RedisIsDurable says that Redis has on disk what it has answered. Else a reservation is written to the database before it is acknowledged.
+	// Publisher tells of what the server itself commits; nil for the hub alone.
+	Publisher *feed.Publisher
+	// PresenceGrace is for how long a member of a room may be away before they have left it; 0 is 30 s.
+	PresenceGrace time.Duration
+	// Messages is the log of what is said in rooms.
+	Messages *messages.Log
+	// RedisIsDurable says that Redis has on disk what it has answered. Else a reservation, or a message, is written to the database before it is acknowledged.
 	RedisIsDurable bool
+	// Files has the contents of files.
+	Files files.Storage
+	// FileLimit is how many bytes a file may have, FileQuota how many the files of a user.
+	FileLimit, FileQuota int64
+	// FilePatience is for how long who sends a file, or takes one, may be silent; 0 is 30 s.
+	FilePatience time.Duration
 }
 
 // Server is the API of one process.
@@ -73,11 +88,16 @@ type Server struct {
 	document    []byte // the contract as JSON
 	intakes     map[string]*intake
 	rates       *laneRates
-	streams     streamCounts
+	streams     openStreams
+	roomWatch   roomWatch
+	fanout      *fanout
 	places      *places
 	symbolLanes sync.Map        // the lanes of symbols, by symbol
 	ordered     recent[ordered] // which spares most cancellations a look into the store, and those of orders that wait a look into the journal
 	box         boxOffice
+	rooms       *chat.Register
+	presence    *presence
+	uploads     uploadCounts
 	requests    *prometheus.HistogramVec
 	echo        *echo.Echo
 	closing     chan struct{}
@@ -89,6 +109,9 @@ var _ api.StrictServerInterface = (*Server)(nil)
 // NewServer returns a server. Run must be running for it to accept operations.
 func NewServer(config Config) (*Server, error) {
 	config.ExchangeLanes = max(config.ExchangeLanes, 1)
+	if config.FilePatience == 0 {
+		config.FilePatience = filePatience
+	}
 	spec, err := api.GetSpec()
 	if err != nil {
 		return nil, fmt.Errorf("handlers: reading the contract: %w", err)
@@ -99,9 +122,17 @@ func NewServer(config Config) (*Server, error) {
 	}
 	s := &Server{
 		Config: config, journal: operation.NewJournal(config.DB), document: document, contract: newContract(spec),
-		intakes: map[string]*intake{}, rates: newLaneRates(), streams: streamCounts{open: map[id.ID]int{}}, closing: make(chan struct{}), auditing: make(chan struct{}, 1),
+		intakes: map[string]*intake{}, rates: newLaneRates(), streams: newOpenStreams(), uploads: uploadCounts{open: map[id.ID]int{}}, closing: make(chan struct{}), auditing: make(chan struct{}, 1),
 	}
-	s.places = newPlaces(s)
+	s.places, s.fanout = newPlaces(s), newFanout(s)
+	if s.Publisher == nil {
+		s.Publisher = feed.NewPublisher(config.Hub, nil)
+	}
+	if s.PresenceGrace == 0 {
+		s.PresenceGrace = defaultGrace
+	}
+	s.rooms, s.presence = chat.NewRegister(config.DB), newPresence(chat.NewPresence(config.Redis, s.PresenceGrace))
+	s.roomWatch = s.presence
 	for _, lane := range config.Lanes {
 		s.intakes[lane] = newIntake(lane, s)
 	}
@@ -115,12 +146,15 @@ func NewServer(config Config) (*Server, error) {
 }
 
 // Published is part of feed.Listener.
-func (s *Server) Published([]feed.Entry) {}
+func (s *Server) Published(entries []feed.Entry) {
+	s.rooms.Heard(entries)
+	s.closeBanned(entries)
+}
 
 // LaneAdvanced is part of feed.Listener.
 func (s *Server) LaneAdvanced(lane string, batches []id.ID, ended int) {
 	s.rates.add(lane, ended)
-	if in := s.intakes[lane]; in != nil {
+	if in := s.intakes[lane]; in != nil && len(batches) > 0 {
 		in.dispatcher.advanced(batches)
 	}
 }
@@ -129,6 +163,17 @@ func (s *Server) LaneAdvanced(lane string, batches []id.ID, ended int) {
 func (s *Server) Run(ctx context.Context) error {
 	if err := operation.EnsureLanes(ctx, s.DB, s.Lanes); err != nil {
 		return fmt.Errorf("handlers: %w", err)
+	}
+	var present sync.WaitGroup
+	present.Go(func() { s.presence.run(ctx) })
+	defer present.Wait()
+	sweeping, stop := context.WithCancel(ctx)
+	var sweeper sync.WaitGroup
+	sweeper.Go(func() { s.sweepFiles(sweeping) })
+	defer sweeper.Wait()
+	defer stop()
+	if !s.RedisIsDurable && s.Messages != nil {
+		go s.Messages.Watch(ctx)
 	}
 	done := make(chan struct{}, len(s.intakes))
 	for _, in := range s.intakes {
@@ -144,7 +189,10 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // CloseFeeds ends the streams, so that an HTTP server can shut down in order. Their readers resume elsewhere.
-func (s *Server) CloseFeeds() { close(s.closing) }
+func (s *Server) CloseFeeds() {
+	close(s.closing)
+	s.fanout.close()
+}
 
 // ServeHTTP is the handler of everything that guichet serves.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
@@ -259,6 +307,9 @@ func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
 		if o.body != nil {
 			r.Body = http.MaxBytesReader(c.Response(), r.Body, bodyLimit)
 			arrived = hurry(c.Response())
+		}
+		if o.form {
+			call.arrival, call.file = s.arrive(c), true
 		}
 		canonical, err := o.validate(c)
 		arrived()

@@ -34,6 +34,7 @@ type contractOperation struct {
 	parameters []parameter      // those that the schema checks
 	body       *openapi3.Schema // nil if there is none
 	optional   bool             // the body may be left out
+	form       bool             // the body is a form, which the handler reads while it arrives
 	security   openapi3.SecurityRequirements
 }
 
@@ -59,7 +60,11 @@ func newContract(spec *openapi3.T) *contract {
 				}
 			}
 			if operation.RequestBody != nil {
-				o.body = operation.RequestBody.Value.Content["application/json"].Schema.Value
+				content := operation.RequestBody.Value.Content
+				if json := content["application/json"]; json != nil {
+					o.body = json.Schema.Value
+				}
+				o.form = content["multipart/form-data"] != nil
 				o.optional = !operation.RequestBody.Value.Required
 			}
 			c.operations[method+" "+echoPath(path)] = o
@@ -153,10 +158,13 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 	if len(fields) > 0 {
 		return nil, invalid(fields)
 	}
+	r := c.Request()
+	if o.form {
+		return nil, checkForm(r)
+	}
 	if o.body == nil {
 		return nil, nil
 	}
-	r := c.Request()
 	if o.optional && r.ContentLength == 0 {
 		return nil, nil
 	}
@@ -170,6 +178,19 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 	}
 	c.Set(bodyRead, body)
 	return o.validateBody(r, body)
+}
+
+// checkForm refuses what does not say that it is a form. What is in it is for the handler to see.
+func checkForm(r *http.Request) error {
+	mediaType, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err != nil || mediaType != "multipart/form-data":
+		return problem.New(problem.UnsupportedMediaType, "The body must be a form, sent with Content-Type: multipart/form-data.")
+	case parameters["boundary"] == "":
+		return problem.New(problem.Malformed, "The Content-Type does not say what the boundary of the form's parts is.")
+	default:
+		return nil
+	}
 }
 
 // isText says whether path and query are UTF-8. A store would take other bytes for a fault of its own.

@@ -69,6 +69,24 @@ func (a *attendance) locked(ctx context.Context, do func(tx database.Tx) error) 
 	return a.write(ctx, func(tx database.Tx) ([]feed.Entry, error) { return nil, do(tx) })
 }
 
+// writeUnlessPaused is write for what the lane does not do while it is paused: then it is errPaused.
+func (a *attendance) writeUnlessPaused(ctx context.Context, store func(tx database.Tx) error) error {
+	err := a.x.db.Write(ctx, func(tx database.Tx) error {
+		state, err := operation.LockLane(tx, a.x.lane)
+		switch {
+		case err != nil:
+			return err
+		case state.Fence != a.x.fence:
+			return errFenced
+		case state.Paused:
+			return errPaused
+		}
+		return store(tx)
+	})
+	a.endIfFenced(err)
+	return err
+}
+
 func (a *attendance) endIfFenced(err error) {
 	if errors.Is(err, errFenced) {
 		a.fenced(err)

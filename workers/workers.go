@@ -18,7 +18,10 @@ import (
 	"guichet/models/events"
 	"guichet/models/exchange"
 	"guichet/models/feed"
+	"guichet/models/files"
+	"guichet/models/games"
 	"guichet/models/lamport"
+	"guichet/models/messages"
 	"guichet/models/operation"
 	"guichet/models/ticket"
 	"guichet/models/trips"
@@ -26,7 +29,7 @@ import (
 
 // Lanes names all lanes, of which the given number are the exchange's.
 func Lanes(exchangeLanes int) []string {
-	lanes := []string{bank.Lane, trips.Lane, events.Lane}
+	lanes := []string{bank.Lane, trips.Lane, events.Lane, messages.Lane, files.Lane, games.Lane}
 	for n := range exchangeLanes {
 		lanes = append(lanes, exchange.LaneName(n))
 	}
@@ -34,6 +37,14 @@ func Lanes(exchangeLanes int) []string {
 }
 
 func (w *Workers) counterOf(lane string) counter {
+	switch lane {
+	case messages.Lane:
+		return newMessagesCounter(w)
+	case files.Lane:
+		return newFilesCounter(w)
+	case games.Lane:
+		return newGamesCounter(w)
+	}
 	switch family, _, _ := strings.Cut(lane, "-"); family {
 	case bank.Lane:
 		return bankCounter{}
@@ -58,6 +69,10 @@ type Workers struct {
 	Lanes     []string
 	// Tickets signs the codes of tickets.
 	Tickets *ticket.Signer
+	// PresenceGrace is for how long a member of a room may be away before they have left it; zero for nobody to look.
+	PresenceGrace time.Duration
+	// Files has the contents of files.
+	Files files.Storage
 	// ShutdownTimeout is how long the envelope in hand may take at an orderly stop.
 	ShutdownTimeout time.Duration
 	// OnLost is told when a lane was taken from this process while it held it. It must end the process.
@@ -87,6 +102,9 @@ func (w *Workers) Run(ctx context.Context) error {
 	}
 	running.Go(func() { ListenWake(ctx, w.Redis, operation.WakeChannel, w.Wake) })
 	running.Go(func() { w.keepHouse(ctx) })
+	if w.PresenceGrace > 0 {
+		running.Go(func() { w.keepPresence(ctx) })
+	}
 	running.Wait()
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -22,9 +23,11 @@ import (
 	"guichet/models/database"
 	"guichet/models/events"
 	"guichet/models/feed"
+	"guichet/models/files"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/lamport"
+	"guichet/models/messages"
 	"guichet/models/operation"
 	"guichet/models/ticket"
 	"guichet/workers"
@@ -43,12 +46,15 @@ type app struct {
 	ids           *id.Generator
 	registry      *prometheus.Registry
 	exchangeLanes int
+	presenceGrace time.Duration
 	publisher     *feed.Publisher
 	tracer        trace.Tracer // nil for none
 	tickets       *ticket.Signer
+	files         files.Storage
 
 	identity *identity.Identity
 	hub      *feed.Hub
+	messages *messages.Log
 	server   *handlers.Server
 	workers  *workers.Workers
 
@@ -60,8 +66,11 @@ func newApp(ctx context.Context, s settings) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{stores: opened, ids: id.NewGenerator(), registry: prometheus.NewRegistry(), exchangeLanes: s.ExchangeLanes}
+	a := &app{stores: opened, ids: id.NewGenerator(), registry: prometheus.NewRegistry(), exchangeLanes: s.ExchangeLanes, presenceGrace: s.PresenceGrace}
 	if err := a.prepare(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	if a.files, err = files.OpenDirectory(filepath.Join(s.DataDir, "files")); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
@@ -94,6 +103,8 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 	log := feed.NewLog(a.db)
 	a.hub = feed.NewHub(log, &a.clock)
 	a.publisher = feed.NewPublisher(a.hub, a.published())
+	a.messages = messages.NewLog(a.redis, a.db, &a.clock)
+	a.hub.FollowAhead(a.messages)
 	if err := a.hub.Start(ctx); err != nil {
 		return err
 	}
@@ -109,13 +120,14 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 	}
 	durable, why := events.Durable(ctx, a.redis)
 	if !durable {
-		slog.InfoContext(ctx, "Redis does not promise to keep what it has answered: reservations are written to the database before they are acknowledged", "because", why)
+		slog.InfoContext(ctx, "Redis does not promise to keep what it has answered: reservations and messages are written to the database before they are acknowledged", "because", why)
 	}
 	var err error
 	a.server, err = handlers.NewServer(handlers.Config{
 		DB: a.db, Redis: a.redis, RedisOptions: a.options, Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
 		Lanes: lanes, ExchangeLanes: a.exchangeLanes, LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
-		Hold: s.Hold, Tickets: a.tickets, RedisIsDurable: durable,
+		Hold: s.Hold, Tickets: a.tickets, Messages: a.messages, RedisIsDurable: durable, Publisher: a.publisher, PresenceGrace: a.presenceGrace,
+		Files: a.files, FileLimit: s.FileLimit, FileQuota: s.FileQuota,
 	})
 	return err
 }
@@ -131,7 +143,8 @@ func (a *app) ensureAdmin(ctx context.Context, password string) error {
 func (a *app) withWorkers() {
 	a.workers = &workers.Workers{
 		DB: a.db, Redis: a.redis, NewRedis: a.newRedis, Clock: &a.clock, Publisher: a.publisher, Lanes: workers.Lanes(a.exchangeLanes),
-		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry, Tracer: a.tracer, Tickets: a.tickets,
+		ShutdownTimeout: envelopePatience, OnLost: exitLost, Metrics: a.registry, Tracer: a.tracer, Tickets: a.tickets, Files: a.files,
+		PresenceGrace: a.presenceGrace,
 	}
 }
 

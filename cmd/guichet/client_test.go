@@ -25,7 +25,9 @@ var contractRouter = sync.OnceValues(func() (routers.Router, error) {
 		return nil, err
 	}
 	spec.Servers = nil
-	openapi3filter.RegisterBodyDecoder("image/png", openapi3filter.FileBodyDecoder)
+	for _, kind := range []string{"image/png", "application/pdf", "text/html", "multipart/byteranges"} { // of tickets and files
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
+	}
 	return gorillamux.NewRouter(spec)
 })
 

@@ -74,7 +74,11 @@ func (o *contractOperation) body() *openapi3.Schema {
 	if o.RequestBody == nil {
 		return nil
 	}
-	return o.RequestBody.Value.Content["application/json"].Schema.Value
+	json := o.RequestBody.Value.Content["application/json"]
+	if json == nil { // a form
+		return nil
+	}
+	return json.Schema.Value
 }
 
 // streams says whether the answer is a stream, which does not end by itself.

@@ -189,6 +189,9 @@ func TestFeedWithLostPublications(t *testing.T) {
 	defer rdb.Close() //nolint:errcheck // only sent commands
 	ada := first.user(t)
 	ada.deposit(1)
+	eventually(t, "both to have heard of it", func() error {
+		return second.metric("guichet_feed_position", first.scrape(t)["guichet_feed_position"])
+	})
 	followers := []*follower{ada.followAlong(func() *process { return first }), ada.followAlong(func() *process { return second })}
 	var operations []string
 	lost := func() float64 {

@@ -23,8 +23,14 @@ type stalled struct {
 	conn net.Conn
 }
 
-// stall opens a feed and reads nothing of it. Its window and its segments are small, so that the kernel keeps little for it on either side.
+// stall opens a feed of what concerns the user, and reads nothing of it.
 func (c *client) stall() stalled {
+	c.Helper()
+	return c.stallOn("me")
+}
+
+// stallOn opens a feed of the topics and reads nothing of it. Its window and its segments are small, so that the kernel keeps little for it on either side.
+func (c *client) stallOn(topics string) stalled {
 	c.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		var failed error
@@ -36,7 +42,7 @@ func (c *client) stall() stalled {
 	conn, err := dialer.DialContext(context.Background(), "tcp", strings.TrimPrefix(c.base, "http://"))
 	check(c, err)
 	c.Cleanup(func() { _ = conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET /v1/feed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", c.token)
+	_, err = fmt.Fprintf(conn, "GET /v1/feed?topics=%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", topics, c.token)
 	check(c, err)
 	return stalled{c, conn}
 }
@@ -171,6 +177,53 @@ func TestStalledReaders(t *testing.T) {
 				t.Logf("a stalled reader had had %d of %d operations", len(finished), all)
 			}
 			resumed.close()
+		}
+	})
+}
+
+// Readers of a room who have stopped reading keep nobody waiting. They are cut off, and resume where they were.
+func TestStalledReadersOfARoom(t *testing.T) {
+	onBothPairs(t, func(t *testing.T, h *house) {
+		const people, each = 10, 20
+		p := h.serve()
+		ada := p.user(t)
+		ada.enter("lobby")
+		ada.said("lobby", "Hello")
+		var stuck []stalled
+		for range people {
+			c := p.user(t)
+			for range each {
+				stuck = append(stuck, c.stallOn("room:lobby"))
+			}
+		}
+		eventually(t, "200 streams", func() error { return p.metric("guichet_feed_subscriptions", people*each) })
+		quick := ada.listen("room:lobby", func() *process { return p })
+		last, text := int64(0), strings.Repeat("世", 4000)
+		slowest := time.Duration(0)
+		for p.metric("guichet_feed_subscriptions", 1) != nil {
+			began := time.Now()
+			last = ada.said("lobby", text).Sequence
+			quick.heard(last)
+			slowest = max(slowest, time.Since(began))
+		}
+		t.Logf("the stalled were cut off after %d messages of 12 kB; a message took at the most %v", last, slowest)
+		if slowest > 10*time.Second {
+			t.Errorf("a message took %v", slowest)
+		}
+		for i, s := range stuck {
+			if i%each != 0 { // one speaks for all of a person
+				continue
+			}
+			e := &ear{client: s.client, topics: "room:lobby"}
+			check(t, s.conn.SetReadDeadline(time.Now().Add(patience)))
+			if err := e.read(bufio.NewReader(s.conn)); err == nil {
+				t.Fatal("a stalled stream goes on")
+			}
+			resumed := s.client.listenFrom(e.place, "room:lobby", func() *process { return p })
+			resumed.heard(last)
+			if n := len(e.sequences); n > 0 && e.sequences[n-1]+1 != resumed.sequences[0] || n == 0 && resumed.sequences[0] != 2 {
+				t.Errorf("the stalled reader had %v, and then %d", e.sequences, resumed.sequences[0])
+			}
 		}
 	})
 }

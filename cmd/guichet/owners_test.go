@@ -22,10 +22,15 @@ type scene struct {
 	operation                          string // the owner's, which is an order too
 	trip, purchase                     string // the purchase is the owner's
 	event, held, toRelease, ticket     string // two reservations of the owner's, and the code of a ticket of theirs
+	room                               string // the owner's, where everybody is
+	said, toDelete                     string // messages of the owner's in it
+	offered, played, toLeave           string // games in it: an invitation of the third's, one between the owner and the third, and an invitation of the owner's
 	made                               atomic.Int64
 }
 
 func cash(*scene) any { return map[string]any{"amount": 1} }
+
+func words(*scene) any { return map[string]any{"text": "Good evening"} }
 
 // accesses has a row for each operation of the contract: the test fails for one that has none.
 var accesses = map[string]access{
@@ -96,6 +101,32 @@ var accesses = map[string]access{
 	"listTickets":           {200, 200, 401, 200, nil},
 	"getTicketPicture":      {200, 404, 401, 200, nil}, // of the admin's door
 	"checkInTicket":         {403, 403, 401, 200, func(*scene) any { return map[string]any{"gate": "North 2"} }},
+	"listRooms":             {200, 200, 401, 200, nil},
+	"createRoom":            {201, 201, 401, 201, func(s *scene) any { return map[string]any{"name": fmt.Sprint("Room ", s.made.Add(1))} }},
+	"getRoom":               {200, 200, 401, 200, nil},
+	"listMembers":           {200, 200, 401, 200, nil},
+	"enterRoom":             {200, 200, 401, 200, nil},
+	"leaveRoom":             {204, 204, 401, 204, nil},
+	"moderateMember":        {403, 403, 401, 200, func(*scene) any { return map[string]any{"muted_until": nil} }},
+	"kickMember":            {403, 403, 401, 204, nil},
+	"listMessages":          {200, 200, 401, 200, nil},
+	"postMessage":           {201, 201, 401, 201, words},
+	"getMessage":            {200, 200, 401, 200, nil},
+	"editMessage":           {200, 403, 401, 403, words},
+	"deleteMessage":         {200, 403, 401, 200, nil},
+	"listFiles":             {200, 200, 401, 200, nil},
+	"uploadFile":            {201, 201, 401, 201, nil},
+	"downloadFile":          {200, 200, 401, 200, nil},
+	"deleteFile":            {204, 404, 401, 404, nil}, // it is gone when the others ask
+	"listGames":             {200, 200, 401, 200, nil},
+	"inviteToGame":          {201, 201, 401, 201, func(*scene) any { return map[string]any{} }},
+	"getGame":               {200, 200, 401, 200, nil},
+	"acceptGame":            {200, 409, 401, 409, nil}, // it is taken when the others accept
+	"makeMove":              {200, 403, 401, 403, func(*scene) any { return map[string]any{"row": 7, "column": 7} }},
+	"leaveGame":             {200, 403, 401, 403, nil},
+	"getPlayer":             {200, 200, 401, 200, nil},
+	"listAnnouncements":     {200, 200, 401, 200, nil},
+	"createAnnouncement":    {403, 403, 401, 201, words},
 	"listLanes":             {403, 403, 401, 200, nil},
 	"updateLane":            {403, 403, 401, 200, func(*scene) any { return map[string]any{"paused": false} }},
 	"getAudit":              {403, 403, 401, 200, nil},
@@ -103,7 +134,7 @@ var accesses = map[string]access{
 
 func TestOwnership(t *testing.T) {
 	onBothPairs(t, func(t *testing.T, h *house) {
-		p := h.serve()
+		p := h.serve("GUICHET_PRESENCE_GRACE=1h")
 		s := &scene{owner: p.user(t), other: p.user(t), nobody: p.client(t), admin: p.admin(t), third: p.user(t)}
 		s.owner.deposit(1000)
 		s.owner.deposit(1000)
@@ -114,6 +145,7 @@ func TestOwnership(t *testing.T) {
 		s.purchase = s.owner.ask(s.trip, "seat", 1).ID
 		b := &boxOffice{TB: t, admin: s.admin, event: s.admin.announce(map[string]any{"sections": []section{{"A", 2, 20, 1}}})}
 		s.event, s.held, s.toRelease, s.ticket = b.event, b.reserve(s.owner, "A-1-1").ID, b.reserve(s.owner, "A-1-2").ID, s.owner.paid(b.reserve(s.owner, "A-1-3")).Tickets[0]
+		s.talk()
 		known := map[string]bool{}
 		for _, o := range contractOperations(t) {
 			known[o.OperationID] = true
@@ -160,7 +192,7 @@ func TestOwnership(t *testing.T) {
 
 func (s *scene) ask(o contractOperation, row access, c *client, options ...option) answer {
 	c.Helper()
-	path := o.fill(map[string]string{"number": s.owner.account, "id": s.idFor(o), "name": "bank", "code": s.ticket})
+	path := o.fill(map[string]string{"number": s.owner.account, "id": s.idFor(o), "name": s.nameFor(o), "code": s.ticket, "message": s.messageFor(o), "username": s.third.username})
 	if o.OperationID == "deleteOrders" {
 		path += "?symbol=TCB"
 	}
@@ -174,6 +206,10 @@ func (s *scene) ask(o contractOperation, row access, c *client, options ...optio
 	var body any
 	if row.body != nil {
 		body = row.body(s)
+	}
+	if o.OperationID == "uploadFile" {
+		form, is := asForm(fmt.Sprint("notes-", s.made.Add(1), ".txt"), strings.NewReader("of tests"))
+		return c.do(o.method, path, form, append([]option{is}, options...)...)
 	}
 	return c.do(o.method, path, body, options...)
 }
@@ -191,9 +227,67 @@ func (s *scene) idFor(o contractOperation) string {
 		return s.held
 	case "deleteReservation":
 		return s.toRelease
-	default:
-		return s.operation
+	case "leaveRoom":
+		return "lobby" // where nobody is
+	case "acceptGame":
+		return s.offered
+	case "makeMove", "getGame":
+		return s.played
+	case "leaveGame":
+		return s.toLeave
 	}
+	if strings.HasPrefix(o.path, "/v1/rooms/{id}") {
+		return s.room
+	}
+	return s.operation
+}
+
+func (s *scene) nameFor(o contractOperation) string {
+	switch o.OperationID {
+	case "downloadFile":
+		return "kept.txt"
+	case "deleteFile":
+		return "deleted.txt"
+	default:
+		return "bank"
+	}
+}
+
+func (s *scene) messageFor(o contractOperation) string {
+	if o.OperationID == "deleteMessage" {
+		return s.toDelete
+	}
+	return s.said
+}
+
+// talk has everybody in a room of the owner's, where there are messages, files and games.
+func (s *scene) talk() {
+	s.owner.Helper()
+	var room struct{ ID string }
+	s.owner.post("/v1/rooms", map[string]any{"name": "Ownership"}).into(s.owner, http.StatusCreated, &room)
+	s.room = room.ID
+	path := "/v1/rooms/" + s.room
+	for _, c := range []*client{s.owner, s.other, s.admin, s.third} {
+		c.do(http.MethodPut, path+"/members/me", nil).expect(c, http.StatusOK)
+	}
+	made := func(c *client, path string, body any, status int) string {
+		var thing struct{ ID string }
+		c.post(path, body).into(c, status, &thing)
+		return thing.ID
+	}
+	s.said, s.toDelete = made(s.owner, path+"/messages", words(s), http.StatusCreated), made(s.owner, path+"/messages", words(s), http.StatusCreated)
+	for _, name := range []string{"kept.txt", "deleted.txt"} {
+		form, is := asForm(name, strings.NewReader("of the owner's"))
+		s.owner.post(path+"/files", form, is).expect(s.owner, http.StatusCreated)
+	}
+	const lobby = "/v1/rooms/lobby"
+	for _, c := range []*client{s.owner, s.third} {
+		c.do(http.MethodPut, lobby+"/members/me", nil).expect(c, http.StatusOK)
+	}
+	s.played = made(s.owner, path+"/games", map[string]any{}, http.StatusCreated)
+	made(s.third, "/v1/games/"+s.played+"/acceptance", nil, http.StatusOK)
+	s.offered = made(s.third, lobby+"/games", map[string]any{}, http.StatusCreated)
+	s.toLeave = made(s.owner, lobby+"/games", map[string]any{}, http.StatusCreated)
 }
 
 // badTokens are ways to be nobody.

@@ -15,18 +15,21 @@ import (
 	mysqldriver "github.com/go-sql-driver/mysql"
 	"github.com/redis/go-redis/v9"
 
+	"guichet/models/chat"
 	"guichet/models/exchange"
+	"guichet/models/files"
 	"guichet/models/trips"
 )
 
 // settings are flags of every command that has use for them; each is an environment variable too, and the flag wins.
 type settings struct {
-	DataDir       string     `env:"GUICHET_DATA_DIR" default:"./data" help:"Directory of the embedded store and of uploaded files." placeholder:"DIR"`
-	MySQLDSN      string     `env:"GUICHET_MYSQL_DSN" name:"mysql-dsn" help:"MySQL or MariaDB, as user:password@tcp(host:port)/database. Goes with the Redis URL; without both, the embedded pair is used." placeholder:"DSN"`
-	RedisURL      string     `env:"GUICHET_REDIS_URL" name:"redis-url" help:"Redis, as redis://[user:password@]host:port[/db] (rediss:// for TLS; several ?addr= for a cluster)." placeholder:"URL"`
-	ExchangeLanes int        `env:"GUICHET_EXCHANGE_LANES" name:"exchange-lanes" default:"1" help:"Lanes that symbols are spread over when they are listed, 1 to 64. The same for all processes; never less than it was." placeholder:"N"`
-	Pprof         string     `env:"GUICHET_PPROF_LISTEN" name:"pprof-listen" help:"Loopback address for profiles (net/http/pprof); none unless it is given." placeholder:"HOST:PORT"`
-	LogLevel      slog.Level `env:"GUICHET_LOG_LEVEL" default:"info" help:"debug, info, warn or error. Logs are JSON lines on standard error." placeholder:"LEVEL"`
+	DataDir       string        `env:"GUICHET_DATA_DIR" default:"./data" help:"Directory of the embedded store and of uploaded files; for these, processes on real stores share it." placeholder:"DIR"`
+	MySQLDSN      string        `env:"GUICHET_MYSQL_DSN" name:"mysql-dsn" help:"MySQL or MariaDB, as user:password@tcp(host:port)/database. Goes with the Redis URL; without both, the embedded pair is used." placeholder:"DSN"`
+	RedisURL      string        `env:"GUICHET_REDIS_URL" name:"redis-url" help:"Redis, as redis://[user:password@]host:port[/db] (rediss:// for TLS; several ?addr= for a cluster)." placeholder:"URL"`
+	ExchangeLanes int           `env:"GUICHET_EXCHANGE_LANES" name:"exchange-lanes" default:"1" help:"Lanes that symbols are spread over when they are listed, 1 to 64. The same for all processes; never less than it was." placeholder:"N"`
+	PresenceGrace time.Duration `env:"GUICHET_PRESENCE_GRACE" name:"presence-grace" default:"30s" help:"For how long a member of a room may be away before they have left it: 1s to 1h. The same for all processes." placeholder:"DURATION"`
+	Pprof         string        `env:"GUICHET_PPROF_LISTEN" name:"pprof-listen" help:"Loopback address for profiles (net/http/pprof); none unless it is given." placeholder:"HOST:PORT"`
+	LogLevel      slog.Level    `env:"GUICHET_LOG_LEVEL" default:"info" help:"debug, info, warn or error. Logs are JSON lines on standard error." placeholder:"LEVEL"`
 }
 
 type apiSettings struct {
@@ -35,6 +38,8 @@ type apiSettings struct {
 	LaneDepth     int           `env:"GUICHET_LANE_DEPTH" default:"10000" help:"Operations that may wait in a lane before more are refused." placeholder:"N"`
 	SessionIdle   time.Duration `env:"GUICHET_SESSION_IDLE" default:"30m" help:"A session that is not used for so long ends." placeholder:"DURATION"`
 	Hold          time.Duration `env:"GUICHET_HOLD" default:"10m" help:"For how long tickets of trips and seats of events are held unpaid, in whole seconds: 1s to 24h." placeholder:"DURATION"`
+	FileLimit     int64         `env:"GUICHET_FILE_LIMIT" default:"2147483648" help:"Bytes that a file may have." placeholder:"BYTES"`
+	FileQuota     int64         `env:"GUICHET_FILE_QUOTA" default:"10737418240" help:"Bytes that all files of a user may have." placeholder:"BYTES"`
 	LockFor       time.Duration `env:"GUICHET_LOCK_FOR" default:"5m" help:"For how long three wrong passwords in a row lock sign-in." placeholder:"DURATION"`
 }
 
@@ -138,6 +143,9 @@ func (l *commandLine) check() error {
 	if s.ExchangeLanes < 1 || s.ExchangeLanes > exchange.MaxLanes {
 		return fmt.Errorf("GUICHET_EXCHANGE_LANES: 1 to %d", exchange.MaxLanes)
 	}
+	if s.PresenceGrace < chat.MinGrace || s.PresenceGrace > chat.MaxGrace {
+		return errors.New("GUICHET_PRESENCE_GRACE: 1s to 1h")
+	}
 	if s.Pprof != "" && !isLoopback(s.Pprof) {
 		return fmt.Errorf("GUICHET_PPROF_LISTEN: profiles are served on loopback addresses only, not on %s", s.Pprof)
 	}
@@ -166,6 +174,9 @@ func (a *apiSettings) check() error {
 	}
 	if a.Hold < trips.MinHold || a.Hold > trips.MaxHold || a.Hold%time.Second != 0 {
 		return errors.New("GUICHET_HOLD: 1s to 24h, in whole seconds")
+	}
+	if a.FileLimit < 1 || a.FileLimit > files.MaxBytes || a.FileQuota < 1 || a.FileQuota > files.MaxBytes {
+		return fmt.Errorf("GUICHET_FILE_LIMIT and GUICHET_FILE_QUOTA: 1 to %d", int64(files.MaxBytes))
 	}
 	return nil
 }

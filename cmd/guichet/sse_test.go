@@ -16,7 +16,8 @@ import (
 
 // feedEntry is an entry of a feed as a client reads it.
 type feedEntry struct {
-	ID    int64
+	ID    int64  // the position, of the place that its id is
+	Place string // the id
 	Event string
 	Text  string
 	Data  struct {
@@ -42,8 +43,9 @@ type feedReader struct {
 	entries []feedEntry
 	queued  []feedEntry // operation.queued: when there is one depends on how long things take, so it is kept apart
 	taken   int
-	last    int64 // the id that a browser would resume from
-	begun   bool  // where the stream begins was told
+	last    int64  // the position of the id that a browser would resume from
+	place   string // that id
+	begun   bool   // where the stream begins was told
 	ended   bool
 }
 
@@ -129,7 +131,9 @@ func (f *feedReader) read(stream *bufio.Reader) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch name {
 		case "id":
-			if e.ID, err = strconv.ParseInt(value, 10, 64); err != nil {
+			position, _, _ := strings.Cut(value, "-")
+			e.Place = value
+			if e.ID, err = strconv.ParseInt(position, 10, 64); err != nil {
 				f.Errorf("id: %q", value)
 			}
 		case "event":
@@ -146,13 +150,13 @@ func (f *feedReader) read(stream *bufio.Reader) {
 				break
 			}
 			f.begun = f.begun || beginning
-			if e.ID != 0 || beginning {
-				f.last = e.ID
+			if e.Place != "" {
+				f.last, f.place = e.ID, e.Place
 			}
 			switch {
 			case e.Event == "operation.queued":
-				if e.ID != 0 {
-					f.Errorf("a place in line with the id %d", e.ID)
+				if e.Place != "" {
+					f.Errorf("a place in line with the id %s", e.Place)
 				}
 				f.queued = append(f.queued, e)
 			case e.Event != "":
@@ -250,7 +254,7 @@ func (f *feedReader) end() []feedEntry {
 	return rest
 }
 
-// position is the id that a browser would resume from.
+// position is that of the id that a browser would resume from: the id itself where no room is followed.
 func (f *feedReader) position() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -64,7 +64,7 @@ func Run(ctx context.Context, db *database.DB) (*Report, error) {
 
 func checkAll(tx database.Tx) ([]*Check, error) {
 	var checks []*Check
-	for _, check := range []func(database.Tx) ([]*Check, error){checkLedger, checkJournal, checkExchange, checkTrips, checkEvents, replayJournal} {
+	for _, check := range []func(database.Tx) ([]*Check, error){checkLedger, checkJournal, checkExchange, checkTrips, checkEvents, checkRooms, checkMessages, checkFiles, checkGames, replayJournal} {
 		found, err := check(tx)
 		if err != nil {
 			return nil, err

@@ -13,8 +13,11 @@ import (
 	"guichet/models/database"
 	"guichet/models/events"
 	"guichet/models/exchange"
+	"guichet/models/files"
+	"guichet/models/games"
 	"guichet/models/id"
 	"guichet/models/lamport"
+	"guichet/models/messages"
 	"guichet/models/money"
 	"guichet/models/operation"
 	"guichet/models/problem"
@@ -36,7 +39,7 @@ func onBothStores(t *testing.T, test func(t *testing.T, h *house)) {
 			t.Cleanup(func() { _ = db.Close() })
 			_, err = db.Migrate(t.Context())
 			must(t, err)
-			must(t, operation.EnsureLanes(t.Context(), db, []string{bank.Lane, holdsLane, trips.Lane, events.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
+			must(t, operation.EnsureLanes(t.Context(), db, []string{holdsLane, bank.Lane, events.Lane, files.Lane, games.Lane, messages.Lane, trips.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
 			test(t, &house{T: t, db: db})
 		})
 	}
@@ -181,6 +184,15 @@ func (h *house) load(tx database.Tx, lane string, commands []operation.Command) 
 	}
 	if lane == events.Lane {
 		return h.box.load(tx, commands)
+	}
+	if lane == messages.Lane {
+		return loadTalk(tx, commands)
+	}
+	if lane == files.Lane {
+		return loadCabinet(tx, commands)
+	}
+	if lane == games.Lane {
+		return loadReferee(tx, commands)
 	}
 	var numbers []string
 	var holds []id.ID

@@ -11,6 +11,9 @@ import (
 	"guichet/models/bank"
 	"guichet/models/database"
 	"guichet/models/events"
+	"guichet/models/files"
+	"guichet/models/games"
+	"guichet/models/messages"
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/trips"
@@ -24,13 +27,16 @@ type replayer interface {
 	compare(tx database.Tx, c *Check) error
 }
 
-// replayers makes the replayer of each counter, on the ledger that all of them pay through. The key is the name of its lane, or what stands before the
+// replayers makes the replayer of each counter, on the ledger that all of them pay through. The key is the name of its lane, or else what stands before the
 // first "-" of the names of its lanes, as in exchange-3.
 var replayers = map[string]func(database.Tx, *bank.Ledger) (replayer, error){
-	bank.Lane:   newBankReplayer,
-	"exchange":  newExchangeReplayer,
-	trips.Lane:  newTripsReplayer,
-	events.Lane: newEventsReplayer,
+	bank.Lane:     newBankReplayer,
+	"exchange":    newExchangeReplayer,
+	trips.Lane:    newTripsReplayer,
+	events.Lane:   newEventsReplayer,
+	messages.Lane: newMessagesReplayer,
+	games.Lane:    newGamesReplayer,
+	files.Lane:    newFilesReplayer,
 }
 
 func familyOf(lane string) string {
@@ -73,7 +79,7 @@ func replayJournal(tx database.Tx) ([]*Check, error) {
 type replay struct {
 	check     *Check
 	ledger    *bank.Ledger
-	replayers map[string]replayer // by family of lanes
+	replayers map[string]replayer // by lane, or by family of lanes
 	postings  map[string]*trail   // by account
 }
 
@@ -183,7 +189,7 @@ func (r *replay) again(e *ended) {
 		r.compareParts(e, nil)
 		return
 	}
-	again := r.replayers[familyOf(e.Lane)]
+	again := r.replayerOf(e.Lane)
 	if again == nil {
 		r.check.find("operation %s (%s): nothing replays lane %s", e.ID, e.Kind, e.Lane)
 		return
@@ -199,6 +205,14 @@ func (r *replay) again(e *ended) {
 	for i := range r.ledger.Entries {
 		r.compareEntry(&r.ledger.Entries[i])
 	}
+}
+
+// replayerOf is the replayer of a lane's counter, or nil.
+func (r *replay) replayerOf(lane string) replayer {
+	if own := r.replayers[lane]; own != nil {
+		return own
+	}
+	return r.replayers[familyOf(lane)]
 }
 
 func (r *replay) compareParts(e *ended, entries []bank.Entry) {

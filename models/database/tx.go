@@ -105,6 +105,14 @@ func (tx Tx) ForUpdate() string {
 	return " FOR UPDATE"
 }
 
+// ForShare is ForUpdate that keeps only those out who lock for update.
+func (tx Tx) ForShare() string {
+	if tx.dialect == "sqlite3" {
+		return ""
+	}
+	return " LOCK IN SHARE MODE"
+}
+
 // Placeholders is "( ?,?,…)" with n of them. The space keeps gorm from taking bytes right behind a parenthesis for a list of values.
 func Placeholders(n int) string { return "( ?" + strings.Repeat(",?", n-1) + ")" }
 

@@ -189,3 +189,14 @@ func ticketHalls(tx database.Tx, tickets []Ticket) (map[id.ID]*Hall, error) {
 		return rows.Err()
 	}, "SELECT id, sections FROM events WHERE id IN "+database.Placeholders(len(args)), args...)
 }
+
+// HoldsTicket says whether a user has a ticket for an event that was not refunded, be it used or not.
+func HoldsTicket(tx database.Tx, event, user id.ID) (holds bool, err error) {
+	err = tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			holds = true
+		}
+		return rows.Err()
+	}, "SELECT seat FROM tickets WHERE user_id = ? AND event_id = ? AND status IN ('"+string(TicketValid)+"','"+string(TicketUsed)+"') LIMIT 1", user[:], event[:])
+	return holds, err
+}

@@ -32,13 +32,21 @@ type Hub struct {
 	offers   chan Publication
 	position atomic.Int64
 	early    []Entry // ahead of a hole, by position
+	ahead    Ahead   // nil for none
+	offset   atomic.Int64
 
 	mu            sync.Mutex
-	subscriptions map[string]map[*Subscription]struct{}
+	subscriptions map[string]map[collector]int // by topic, and how many readers each stands for
 	waiters       map[id.ID][]chan Entry
 	running       map[string]runningBatches
 	listeners     []Listener
 	stats         Stats
+}
+
+// collector takes what the hub delivers of some topics.
+type collector interface {
+	// push is called with the hub's mu held. It says false when the collector takes no more, and has left the hub.
+	push(f Frames) bool
 }
 
 type runningBatches struct {
@@ -60,7 +68,7 @@ type Stats struct {
 	Delivered     int64
 	CutOff        int64
 	CaughtUp      int64 // entries read from the table because a publication was lost
-	Subscriptions int
+	Subscriptions int   // by topic and reader, without announcements, which all readers have
 	Waiters       int
 }
 
@@ -68,17 +76,22 @@ type Stats struct {
 func NewHub(log *Log, clock *lamport.Clock) *Hub {
 	return &Hub{
 		self: id.NewGenerator().Next(), log: log, clock: clock, offers: make(chan Publication, 256),
-		subscriptions: map[string]map[*Subscription]struct{}{}, waiters: map[id.ID][]chan Entry{}, running: map[string]runningBatches{},
+		subscriptions: map[string]map[collector]int{}, waiters: map[id.ID][]chan Entry{}, running: map[string]runningBatches{},
 	}
 }
 
 // Listen adds a listener; call it before Run.
 func (h *Hub) Listen(l Listener) { h.listeners = append(h.listeners, l) }
 
-// Start reads where the table is: only entries after that are delivered live.
+// Start reads where the table is, and the log: only entries after that are delivered live.
 func (h *Hub) Start(ctx context.Context) error {
 	position, err := h.log.Head(ctx)
 	h.position.Store(position)
+	if err != nil || h.ahead == nil {
+		return err
+	}
+	offset, err := h.ahead.Head(ctx)
+	h.offset.Store(offset)
 	return err
 }
 
@@ -90,7 +103,7 @@ func (h *Hub) Offer(p Publication) {
 	}
 }
 
-// Position is how far the hub has delivered.
+// Position is how far the hub has delivered of the table.
 func (h *Hub) Position() int64 { return h.position.Load() }
 
 // Run delivers until ctx ends. rdb may be nil if no other process publishes.
@@ -101,13 +114,28 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 		defer func() { _ = subscription.Close() }()
 		remote = subscription.Channel(redis.WithChannelSize(256))
 	}
+	var told chan []Entry
+	if h.ahead != nil {
+		told = make(chan []Entry, 16)
+		go h.followAhead(ctx, told)
+	}
 	head := time.NewTicker(headInterval)
 	defer head.Stop()
+	// The table is read beside: what is told of the log does not wait for a database that is away.
+	pages, reading := make(chan page, 1), false
+	read := func() {
+		if !reading {
+			reading = true
+			go func(after int64) { pages <- h.readPage(ctx, after) }(h.position.Load())
+		}
+	}
 	var hole <-chan time.Time // set while something waits behind a hole
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case entries := <-told:
+			h.deliverAhead(entries)
 		case p := <-h.offers:
 			h.accept(p)
 			hole = h.patience(hole)
@@ -123,9 +151,17 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 			}
 		case <-hole:
 			hole = nil
-			h.catchUp(ctx)
+			read()
 		case <-head.C:
-			h.catchUp(ctx)
+			read()
+		case p := <-pages:
+			reading = false
+			if h.acceptPage(ctx, p) {
+				read()
+			}
+			if p.err == nil {
+				hole = h.patience(hole)
+			}
 		}
 	}
 }
@@ -192,28 +228,42 @@ func (h *Hub) deliverEarly() {
 	}
 }
 
-// catchUp reads from the table what no publication told.
-func (h *Hub) catchUp(ctx context.Context) {
+// page is what was read of the table because no publication told it.
+type page struct {
+	entries []Entry
+	until   int64 // the table's head
+	err     error
+}
+
+func (h *Hub) readPage(ctx context.Context, after int64) (p page) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	until, err := h.log.Head(ctx)
-	for err == nil && h.position.Load() < until {
-		var entries []Entry
-		if entries, err = h.log.Between(ctx, h.position.Load(), until, nil, catchUpPage); err != nil {
-			break
-		}
-		h.mu.Lock()
-		h.stats.CaughtUp += int64(len(entries))
-		h.mu.Unlock()
-		h.deliver(entries)
-		if len(entries) < catchUpPage && h.position.Load() < until {
-			h.position.Store(until) // what is missing up to there was trimmed: nobody can have it any more
-		}
-		h.deliverEarly()
+	if p.until, p.err = h.log.Head(ctx); p.err == nil && after < p.until {
+		p.entries, p.err = h.log.Between(ctx, after, p.until, nil, catchUpPage)
 	}
-	if err != nil && ctx.Err() == nil {
-		slog.WarnContext(ctx, "the feed cannot read its table", "error", err)
+	return p
+}
+
+// acceptPage delivers what of a page was not told meanwhile, and says whether there is more.
+func (h *Hub) acceptPage(ctx context.Context, p page) (more bool) {
+	if p.err != nil {
+		if ctx.Err() == nil {
+			slog.WarnContext(ctx, "the feed cannot read its table", "error", p.err)
+		}
+		return false
 	}
+	if h.position.Load() >= p.until {
+		return false
+	}
+	h.mu.Lock()
+	h.stats.CaughtUp += int64(len(p.entries))
+	h.mu.Unlock()
+	h.deliver(p.entries)
+	if len(p.entries) < catchUpPage && h.position.Load() < p.until {
+		h.position.Store(p.until) // what is missing up to there was trimmed: nobody can have it any more
+	}
+	h.deliverEarly()
+	return h.position.Load() < p.until
 }
 
 // deliver hands over entries that follow on the position, leaving out those that were delivered already.
@@ -236,29 +286,37 @@ func (h *Hub) deliver(entries []Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range fresh {
-		h.deliverOne(&fresh[i])
+		e := &fresh[i]
+		h.conclude(e)
+		h.position.Store(e.Position)
+		h.tell(e, Place{Position: e.Position - e.width(), Offset: h.offset.Load()})
 	}
-	h.position.Store(position)
 }
 
-func (h *Hub) deliverOne(e *Entry) {
-	if e.Event == OperationFinished {
-		for _, waiter := range h.waiters[e.OperationID] {
-			waiter <- *e // has room for one
-		}
-		delete(h.waiters, e.OperationID)
+// conclude tells who waits for the end of an operation.
+func (h *Hub) conclude(e *Entry) {
+	if e.Event != OperationFinished {
+		return
 	}
+	for _, waiter := range h.waiters[e.OperationID] {
+		waiter <- *e // has room for one
+	}
+	delete(h.waiters, e.OperationID)
+}
+
+// tell hands an entry to the readers of its topic. before is the place from which it is read whole.
+func (h *Hub) tell(e *Entry, before Place) {
 	readers := h.subscriptions[e.Topic]
 	if len(readers) == 0 {
 		return
 	}
-	frames := Frames{Entry: e, Text: e.Frames(nil, 0)}
-	for s := range readers {
-		if s.push(frames) {
-			h.stats.Delivered++
+	text, at := e.Frames(nil, before)
+	frames := Frames{Entry: e, Text: text, Before: before, At: at}
+	for c, n := range readers {
+		if c.push(frames) {
+			h.stats.Delivered += int64(n)
 		} else {
 			h.stats.CutOff++
-			h.remove(s)
 		}
 	}
 }
@@ -307,8 +365,12 @@ func (h *Hub) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	stats := h.stats
-	for _, readers := range h.subscriptions {
-		stats.Subscriptions += len(readers)
+	for topic, readers := range h.subscriptions {
+		for _, n := range readers {
+			if topic != AnnouncementTopic {
+				stats.Subscriptions += n
+			}
+		}
 	}
 	for _, waiters := range h.waiters {
 		stats.Waiters += len(waiters)

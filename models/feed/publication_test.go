@@ -73,7 +73,7 @@ func FuzzDecodePublication(f *testing.F) {
 			return
 		}
 		for i := range p.Entries {
-			_ = p.Entries[i].Frames(nil, 0)
+			_, _ = p.Entries[i].Frames(nil, Place{})
 		}
 		if again, err := decodePublication(p.encode()); err != nil || len(again.Entries) != len(p.Entries) {
 			t.Errorf("%+v cannot be read when it is written again: %v", p, err)

@@ -92,6 +92,9 @@ func head(tx database.Tx) (position int64, err error) {
 	return position, err
 }
 
+// HeadIn is the position of the newest entry that tx sees.
+func HeadIn(tx database.Tx) (int64, error) { return head(tx) }
+
 // Head is the position of the newest entry.
 func (l *Log) Head(ctx context.Context) (int64, error) { return head(l.db.Read(ctx)) }
 

@@ -68,7 +68,7 @@ func TestBetweenReadsWhatWasAppended(t *testing.T) {
 		all, err := log.Between(t.Context(), 0, 6, nil, 10)
 		must(t, err)
 		for i := range all {
-			if got, want := string(all[i].Frames(nil, 0)), string(written[i].Frames(nil, 0)); got != want {
+			if got, want := framesOf(&all[i], Place{}), framesOf(&written[i], Place{}); got != want {
 				t.Errorf("entry %d is read as\n%swant\n%s", i, got, want)
 			}
 		}
@@ -166,7 +166,7 @@ func TestFrames(t *testing.T) {
 		{2, []string{"id: 3\nevent: operation.finished"}},
 		{3, nil},
 	} {
-		text := string(e.Frames(nil, c.after))
+		text := framesOf(&e, Place{Position: c.after})
 		frames := strings.Split(strings.TrimSuffix(text, "\n\n"), "\n\n")
 		if text == "" {
 			frames = nil
@@ -183,7 +183,7 @@ func TestFrames(t *testing.T) {
 	}
 	for _, data := range []string{`{}`, `{"a":1}`} {
 		plain := Entry{Position: 9, Event: Gap, At: time.UnixMicro(1), Lamport: 5, Data: json.RawMessage(data)}
-		checkData(t, strings.TrimSuffix(string(plain.Frames(nil, -1)), "\n\n"))
+		checkData(t, strings.TrimSuffix(string(plain.FrameAt(nil, Place{9, 0})), "\n\n"))
 	}
 }
 
@@ -203,16 +203,7 @@ func checkData(t *testing.T, frame string) {
 	}
 }
 
-func TestParsePosition(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]int64{"0": 0, "42": 42, " 42 ": 42, "9223372036854775807": 1<<63 - 1} {
-		if got, known := ParsePosition(text); !known || got != want {
-			t.Errorf("%q: %d, %t", text, got, known)
-		}
-	}
-	for _, text := range []string{"", "-1", "x", "1.5", "1e3", "9223372036854775808", "0x10", "1,2", "٣"} {
-		if got, known := ParsePosition(text); known {
-			t.Errorf("%q is read as %d", text, got)
-		}
-	}
+func framesOf(e *Entry, at Place) string {
+	text, _ := e.Frames(nil, at)
+	return string(text)
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// maxPending bounds what waits for one slow reader, in bytes. It covers about a second of a busy topic.
-const maxPending = 256 << 10
+// MaxPending bounds what waits for one slow reader, in bytes. It covers about a second of a busy topic.
+const MaxPending = 256 << 10
 
 var (
 	// ErrTooSlow ends a subscription whose reader fell behind. Nothing is lost: the reader resumes from its position.
@@ -19,22 +19,25 @@ var (
 // Frames are one entry as server-sent events, encoded once for all its readers.
 type Frames struct {
 	*Entry
-	Text []byte
+	Text   []byte
+	Before Place // who is within it is told all of the text
+	At     Place // where who has been told it is
 }
 
-// After appends to b what of the entry comes after a position: all of it, but for who has the start of an operation already.
-func (f Frames) After(b []byte, position int64) []byte {
-	if f.Position-f.width() >= position {
-		return append(b, f.Text...)
+// After appends to b what of the entry comes after a place, and returns where its reader is then. It is all of it but for who has the start of an operation
+// already, or was told more by another process than this one has heard of.
+func (f Frames) After(b []byte, at Place) ([]byte, Place) {
+	if at.Within(f.Before) {
+		return append(b, f.Text...), f.At
 	}
-	return f.Entry.Frames(b, position)
+	return f.Frames(b, at)
 }
 
 // Subscription collects the live entries of some topics for one reader.
 type Subscription struct {
 	hub    *Hub
 	topics []string
-	from   int64
+	from   Place
 	more   chan struct{}
 
 	mu      sync.Mutex
@@ -48,18 +51,26 @@ func (h *Hub) Subscribe(topics []string) *Subscription {
 	s := &Subscription{hub: h, topics: topics, more: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, topic := range topics {
-		if h.subscriptions[topic] == nil {
-			h.subscriptions[topic] = map[*Subscription]struct{}{}
-		}
-		h.subscriptions[topic][s] = struct{}{}
-	}
-	s.from = h.position.Load()
+	h.add(s, topics)
+	s.from = h.place()
 	return s
 }
 
-// From is the position after which the subscription's entries start.
-func (s *Subscription) From() int64 { return s.from }
+// place is where the hub is. It is called with mu held.
+func (h *Hub) place() Place { return Place{Position: h.position.Load(), Offset: h.offset.Load()} }
+
+// add has a collector stand for one more reader of the topics. It is called with mu held.
+func (h *Hub) add(c collector, topics []string) {
+	for _, topic := range topics {
+		if h.subscriptions[topic] == nil {
+			h.subscriptions[topic] = map[collector]int{}
+		}
+		h.subscriptions[topic][c]++
+	}
+}
+
+// From is the place after which the subscription's entries start.
+func (s *Subscription) From() Place { return s.from }
 
 // push adds frames, or cuts the reader off.
 func (s *Subscription) push(f Frames) bool {
@@ -67,8 +78,9 @@ func (s *Subscription) push(f Frames) bool {
 	defer s.mu.Unlock()
 	s.pending = append(s.pending, f)
 	s.size += len(f.Text)
-	if s.size > maxPending {
+	if s.size > MaxPending {
 		s.pending, s.err = nil, ErrTooSlow
+		s.hub.remove(s)
 	}
 	select {
 	case s.more <- struct{}{}:
@@ -116,7 +128,7 @@ func (s *Subscription) Close() {
 	}
 }
 
-// remove is called with mu held.
+// remove is called with mu held. It may be called again.
 func (h *Hub) remove(s *Subscription) {
 	for _, topic := range s.topics {
 		delete(h.subscriptions[topic], s)

@@ -82,7 +82,7 @@ func (i *Identity) changeAdmin(ctx context.Context, known credentials, password 
 	return err
 }
 
-// endSession deletes a user's session, if there is one, and returns the entry that tells so.
+// endSession deletes a user's session, if there is one, and returns the entry that tells so. The user's row is locked.
 func (i *Identity) endSession(tx database.Tx, user id.ID, reason string) ([]feed.Entry, error) {
 	row, exists, err := lockSession(tx, user)
 	if err != nil || !exists {
@@ -91,7 +91,11 @@ func (i *Identity) endSession(tx database.Tx, user id.ID, reason string) ([]feed
 	if _, err := deleteSession(tx, user, row.id); err != nil {
 		return nil, err
 	}
-	return []feed.Entry{i.sessionEnded(user, row.id, reason, i.now())}, nil
+	now := i.now()
+	if err := i.settleAnnouncements(tx, row, now); err != nil {
+		return nil, err
+	}
+	return []feed.Entry{i.sessionEnded(user, row.id, reason, now)}, nil
 }
 
 // CountUsers counts the users with the given names, and all others. Names that nobody can have are not counted.

@@ -194,7 +194,11 @@ func (i *Identity) ExpireSessions(ctx context.Context) (int, error) {
 // endIdle looks again, with locks, at sessions that were idle, and ends those that still are.
 func (i *Identity) endIdle(tx database.Tx, users []id.ID) ([]feed.Entry, error) {
 	var ended []feed.Entry
+	var idle []sessionRow
 	for _, user := range users {
+		if err := lockUser(tx, user); err != nil {
+			return nil, err
+		}
 		row, exists, err := lockSession(tx, user)
 		if err != nil {
 			return nil, err
@@ -206,7 +210,13 @@ func (i *Identity) endIdle(tx database.Tx, users []id.ID) ([]feed.Entry, error) 
 		if _, err := deleteSession(tx, user, row.id); err != nil {
 			return nil, err
 		}
+		idle = append(idle, row)
 		ended = append(ended, i.sessionEnded(user, row.id, wasIdle, now))
+	}
+	for _, row := range idle { // when all is locked: who begins a session locks their row before the last announcement, too
+		if err := i.settleAnnouncements(tx, row, i.now()); err != nil {
+			return nil, err
+		}
 	}
 	return ended, feed.Append(tx, ended)
 }

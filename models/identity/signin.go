@@ -142,6 +142,15 @@ func (i *Identity) replaceSession(tx database.Tx, user id.ID, takeOver bool, tok
 	if err := putSession(tx, row, hash); err != nil {
 		return a, nil, err
 	}
+	// After what locks sessions, as everywhere.
+	if exists {
+		if err := i.settleAnnouncements(tx, former, now); err != nil {
+			return a, nil, err
+		}
+	}
+	if err := i.announce(tx, user); err != nil {
+		return a, nil, err
+	}
 	session, _, _, err := findSessionByID(tx, user, row.id)
 	if err != nil {
 		return a, nil, err
@@ -151,17 +160,28 @@ func (i *Identity) replaceSession(tx database.Tx, user id.ID, takeOver bool, tok
 	return a, nil, err
 }
 
+// lastUse is when a session was last used, as far as this process knows.
+func (i *Identity) lastUse(row sessionRow) time.Time {
+	return latest(row.lastSeen, i.copies.lastSeen(row.id))
+}
+
 // lives judges a row by what this process knows of its use, too.
 func (i *Identity) lives(row sessionRow, now time.Time) bool {
-	return live(latest(row.lastSeen, i.copies.lastSeen(row.id)), now, i.options.IdleTimeout)
+	return live(i.lastUse(row), now, i.options.IdleTimeout)
 }
 
 // SignOut ends a session. That it has ended already is no error.
 func (i *Identity) SignOut(ctx context.Context, session Session) error {
 	var ended []feed.Entry
 	err := i.db.Write(ctx, func(tx database.Tx) error {
+		if err := lockUser(tx, session.UserID); err != nil {
+			return err
+		}
 		deleted, err := deleteSession(tx, session.UserID, session.ID)
 		if err != nil || !deleted {
+			return err
+		}
+		if err := announcedAll(tx, session.UserID); err != nil {
 			return err
 		}
 		ended = []feed.Entry{i.sessionEnded(session.UserID, session.ID, signedOut, i.now())}

@@ -23,7 +23,7 @@ func InsertUser(tx database.Tx, user User) error {
 	if key == AdminUsername && user.Role != RoleAdmin {
 		return ErrUsernameTaken
 	}
-	_, err = tx.Exec("INSERT INTO users (id, username, username_key, password_hash, role, created_at_us) VALUES (?,?,?,?,?,?)",
+	_, err = tx.Exec("INSERT INTO users (id, username, username_key, password_hash, role, created_at_us, announced_until) SELECT ?,?,?,?,?,?, last FROM announcement_head WHERE id = 1",
 		user.ID, display, key, user.PasswordHash, string(user.Role), operation.Micro(user.CreatedAt))
 	if database.IsDuplicate(err) {
 		return ErrUsernameTaken
@@ -77,6 +77,41 @@ func storeAttempts(tx database.Tx, user id.ID, a attempts) error {
 func storePassword(tx database.Tx, c credentials) error {
 	_, err := tx.Exec("UPDATE users SET password_hash = ?, role = ?, wrong_passwords = 0, locked_until_us = 0 WHERE id = ?", c.passwordHash, string(c.role), c.userID)
 	return err
+}
+
+// announcedUntil reads up to which announcement it is settled how the user learns of it.
+func announcedUntil(tx database.Tx, user id.ID) (sequence int64, err error) {
+	err = tx.Gorm().Raw("SELECT announced_until FROM users WHERE id = ?", user).Row().Scan(&sequence)
+	return sequence, err
+}
+
+// storeAnnouncedUntil settles announcements. What is settled stays so.
+func storeAnnouncedUntil(tx database.Tx, user id.ID, sequence int64) error {
+	_, err := tx.Exec("UPDATE users SET announced_until = ? WHERE id = ? AND announced_until < ?", sequence, user, sequence)
+	return err
+}
+
+// lockUser locks the row of a user. It is locked before that of the user's session.
+func lockUser(tx database.Tx, user id.ID) error {
+	_, err := lockCredentials(tx, user)
+	return err
+}
+
+// FindUser finds somebody by name, or returns ErrUnknownUsername. Of the user it reads the id, the name and the role.
+func FindUser(tx database.Tx, username string) (User, error) {
+	_, key, err := NormalizeUsername(username)
+	if err != nil {
+		return User{}, ErrUnknownUsername
+	}
+	var row struct {
+		ID             id.ID
+		Username, Role string
+	}
+	err = tx.Gorm().Raw("SELECT id, username, role FROM users WHERE username_key = ?", key).Scan(&row).Error
+	if err == nil && row.ID.IsZero() {
+		err = ErrUnknownUsername
+	}
+	return User{ID: row.ID, Username: row.Username, Role: Role(row.Role)}, err
 }
 
 // sessionRow is a row of sessions without its owner's particulars.
@@ -250,8 +285,9 @@ func insertNotices(tx database.Tx, notices []Notice) error {
 const selectNotices = "SELECT id, user_id, kind, text, data, at_us FROM notices WHERE "
 
 // takeNotices marks a user's undelivered notices, the oldest first and at most limit, as delivered, and returns them.
+// The user's row is locked, so nobody else delivers them. They are not locked themselves: MariaDB may go through all of a small table for them, and would lock those of others.
 func takeNotices(tx database.Tx, user id.ID, at time.Time, limit int) ([]Notice, error) {
-	notices, err := scanNotices(tx, selectNotices+"user_id = ? AND delivered_at_us = 0 ORDER BY id LIMIT ?"+tx.ForUpdate(), user, limit)
+	notices, err := scanNotices(tx, selectNotices+"user_id = ? AND delivered_at_us = 0 ORDER BY id LIMIT ?", user, limit)
 	if err != nil || len(notices) == 0 {
 		return nil, err
 	}

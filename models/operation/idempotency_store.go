@@ -58,6 +58,11 @@ func (k Key) Bare() Key { return Key{User: k.User, Hash: k.Hash} }
 
 // KeepAnswers stores answers for keys; a key that is in use already is a duplicate.
 func KeepAnswers(tx database.Tx, keys []Key, answers []Answer, at time.Time) error {
+	rows := answerRows(keys, answers, at)
+	return rows.Insert(tx)
+}
+
+func answerRows(keys []Key, answers []Answer, at time.Time) database.Rows {
 	rows := database.Rows{Table: "idempotency_keys", Columns: []string{"user_id", "key_hash", "request_hash", "operation_id", "status", "body", "created_at_us"}}
 	for i := range keys {
 		var operation any
@@ -66,7 +71,7 @@ func KeepAnswers(tx database.Tx, keys []Key, answers []Answer, at time.Time) err
 		}
 		rows.Add(keys[i].User[:], keys[i].Hash[:], keys[i].Request[:], operation, answers[i].Status, answers[i].Body, Micro(at))
 	}
-	return rows.Insert(tx)
+	return rows
 }
 
 // ForgetAnswers deletes up to limit of those that were stored before the given time, oldest first, and says how many.
@@ -77,4 +82,10 @@ func ForgetAnswers(tx database.Tx, before time.Time, limit int) (int64, error) {
 		return 0, err
 	}
 	return tx.Exec("DELETE FROM idempotency_keys WHERE created_at_us <= ?", times[len(times)-1])
+}
+
+// KeepAnswersBeside is KeepAnswers for what was decided elsewhere: a key that is in use already keeps the answer that it has.
+func KeepAnswersBeside(tx database.Tx, keys []Key, answers []Answer, at time.Time) error {
+	rows := answerRows(keys, answers, at)
+	return rows.Upsert(tx, []string{"user_id", "key_hash"}, []string{"user_id"})
 }

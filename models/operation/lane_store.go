@@ -154,6 +154,7 @@ func LastStamp(ctx context.Context, db *database.DB) (lamport.Stamp, error) {
 	err := db.Read(ctx).Gorm().Raw(`SELECT COALESCE(MAX(stamp), 0) FROM (
 		SELECT MAX(lamport) AS stamp FROM lanes
 		UNION ALL SELECT MAX(lamport) FROM (SELECT lamport FROM operations ORDER BY id DESC LIMIT 1000) recent
+		UNION ALL SELECT MAX(lamport) FROM (SELECT lamport FROM messages ORDER BY log_offset DESC LIMIT 1) said
 		UNION ALL SELECT MAX(lamport) FROM (SELECT lamport FROM feed_entries ORDER BY position DESC LIMIT 1000) told) stamps`).Row().Scan(&last)
 	return lamport.Stamp(last), err
 }

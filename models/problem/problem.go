@@ -78,6 +78,32 @@ const (
 	UnknownTicket          Code = "unknown_ticket"
 	TicketUsed             Code = "ticket_used"
 	TicketRefunded         Code = "ticket_refunded"
+	UnknownRoom            Code = "unknown_room"
+	RoomExists             Code = "room_exists"
+	TicketRequired         Code = "ticket_required"
+	Banned                 Code = "banned"
+	Muted                  Code = "muted"
+	NotAMember             Code = "not_a_member"
+	UnknownMember          Code = "unknown_member"
+	UnknownMessage         Code = "unknown_message"
+	NotYourMessage         Code = "not_your_message"
+	MessageTooOld          Code = "message_too_old"
+	MessageDeleted         Code = "message_deleted"
+	FileExists             Code = "file_exists"
+	UnknownFile            Code = "unknown_file"
+	NotYourFile            Code = "not_your_file"
+	QuotaExceeded          Code = "quota_exceeded"
+	RangeNotSatisfiable    Code = "range_not_satisfiable"
+	UnknownGame            Code = "unknown_game"
+	AlreadyWaiting         Code = "already_waiting"
+	OwnGame                Code = "own_game"
+	NotWaiting             Code = "not_waiting"
+	GameTaken              Code = "game_taken"
+	NotAPlayer             Code = "not_a_player"
+	NotYourTurn            Code = "not_your_turn"
+	CellTaken              Code = "cell_taken"
+	NotPlaying             Code = "not_playing"
+	UnknownUser            Code = "unknown_user"
 	NotReplayable          Code = "not_replayable"
 	OperationFailed        Code = "operation_failed"
 )
@@ -153,6 +179,32 @@ var kinds = map[Code]kind{
 	UnknownTicket:          {404, "Unknown ticket"},
 	TicketUsed:             {409, "Ticket used"},
 	TicketRefunded:         {409, "Ticket refunded"},
+	UnknownRoom:            {404, "Unknown room"},
+	RoomExists:             {409, "Room exists"},
+	TicketRequired:         {403, "Ticket required"},
+	Banned:                 {403, "Banned"},
+	Muted:                  {403, "Muted"},
+	NotAMember:             {409, "Not a member"},
+	UnknownMember:          {404, "Unknown member"},
+	UnknownMessage:         {404, "Unknown message"},
+	NotYourMessage:         {403, "Not your message"},
+	MessageTooOld:          {409, "Message too old"},
+	MessageDeleted:         {409, "Message deleted"},
+	FileExists:             {409, "File exists"},
+	UnknownFile:            {404, "Unknown file"},
+	NotYourFile:            {403, "Not your file"},
+	QuotaExceeded:          {409, "Quota exceeded"},
+	RangeNotSatisfiable:    {416, "No such part"},
+	UnknownGame:            {404, "Unknown game"},
+	AlreadyWaiting:         {409, "Already waiting"},
+	OwnGame:                {409, "Own game"},
+	NotWaiting:             {409, "Not waiting"},
+	GameTaken:              {409, "Game taken"},
+	NotAPlayer:             {403, "Not a player"},
+	NotYourTurn:            {409, "Not your turn"},
+	CellTaken:              {409, "Cell taken"},
+	NotPlaying:             {409, "Not playing"},
+	UnknownUser:            {404, "Unknown user"},
 	NotReplayable:          {409, "Not replayable"},
 	OperationFailed:        {500, "The operation failed"},
 }
