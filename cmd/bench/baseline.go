@@ -26,10 +26,17 @@ func serveBaseline(args []string) error {
 	prepared := flags.Bool("prepared", false, "prepared statements rather than interpolated ones")
 	exchange := flags.Bool("exchange", false, "the naive exchange rather than naive transfers")
 	trips := flags.Bool("trips", false, "the naive ticket office rather than naive transfers")
+	fanout := flags.Bool("fanout", false, "the bare broadcast")
+	chat := flags.Bool("chat", false, "the naive chat rather than naive transfers")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	debug.SetGCPercent(400) // worth some percent to the naive handler
+	if *fanout {
+		mux := http.NewServeMux()
+		serveBareRoom(mux)
+		return http.ListenAndServe(*listen, mux) //nolint:gosec // no limits, as little as there can be
+	}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.GET("/readyz", func(c echo.Context) error { return c.NoContent(http.StatusOK) })
@@ -47,6 +54,12 @@ func serveBaseline(args []string) error {
 			return err
 		}
 		e.POST("/v1/purchases", naiveOfficeHandler{office}.buy)
+	case *dsn != "" && *chat:
+		books, err := openNaiveBooks(*dsn, *pool, *prepared)
+		if err != nil {
+			return err
+		}
+		e.POST("/v1/rooms/lobby/messages", naiveChatHandler{books}.post)
 	case *dsn != "":
 		books, err := openNaiveBooks(*dsn, *pool, *prepared)
 		if err != nil {

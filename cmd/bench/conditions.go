@@ -26,6 +26,8 @@ func (l *lab) conditions(ctx context.Context) ([]string, error) {
 		fmt.Sprintf("window of each run %s (overload %s) after %s of warm-up, each on a fresh copy of the same books", l.duration, l.overload, l.warmup()),
 		mixWords,
 		seatWords,
+		messageWords,
+		fanoutWords,
 		"accepted: sent within the window and answered; applied: finished within it; p50 and p99: from POST to applied (no-op: to the answer)",
 	}
 	if l.servers == nil {

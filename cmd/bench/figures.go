@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // Names of values that scenarios set and figures read.
@@ -28,6 +29,8 @@ const (
 	valueRowLag       = "reservation to row p99 s"
 	valueOversold     = "seats oversold"
 	valueMissing      = "reservations missing"
+	valueFanoutMemory = "fan-out memory MB"
+	valueUploadMemory = "upload memory MiB"
 )
 
 // crowd is the number of clients at which throughput is compared.
@@ -117,6 +120,33 @@ var figures = []figure{
 	{what: "seats oversold in the race, Redis killed in some rounds", bound: 0, most: true, value: named(valueOversold)},
 	{what: "reservations of it that were answered 201 and are missing later", bound: 0, most: true, value: named(valueMissing)},
 	{what: "reservation to its row in MySQL under that load, p99 (worst of the client counts)", bound: 1.5, most: true, unit: "s", value: named(valueRowLag)},
+	{
+		what: "messages accepted and stored/s at 256 clients in one room, over the best of a naive handler with one INSERT a request", bound: 8, unit: "×",
+		value: func(r *report) (float64, bool) {
+			line, _ := r.find(messageRun, crowd, oneRoom)
+			return ratio(line.applied, r.best(naiveChatRun, oneRoom))
+		},
+	},
+	{
+		what: "fan-out of a room, messages received/s by 100 readers, over a bare net/http broadcast", bound: 0.75, unit: "×",
+		value: func(r *report) (float64, bool) { return r.ofBareFanout(100) },
+	},
+	{what: "the same by 1,000 readers", bound: 1, unit: "×", value: func(r *report) (float64, bool) { return r.ofBareFanout(1000) }},
+	{what: "the same by 5,000 readers", bound: 1.2, unit: "×", value: func(r *report) (float64, bool) { return r.ofBareFanout(5000) }},
+	{
+		what: "POST to received, 1,000 readers of 50 messages/s, p50, over the bare broadcast's", bound: 1, most: true, unit: "×",
+		value: func(r *report) (float64, bool) {
+			return r.ofBareLatency(func(q quantiles) time.Duration { return q.p50 })
+		},
+	},
+	{
+		what: "the same, p99", bound: 1, most: true, unit: "×",
+		value: func(r *report) (float64, bool) {
+			return r.ofBareLatency(func(q quantiles) time.Duration { return q.p99 })
+		},
+	},
+	{what: "memory of the api process with 5,000 readers (worst of the loads)", bound: 120, most: true, unit: "MB", value: named(valueFanoutMemory)},
+	{what: "memory that a file of 1 GiB takes the process that receives and sends it (worst of the shapes)", bound: 32, most: true, unit: "MiB", value: named(valueUploadMemory)},
 }
 
 func (r *report) appliedAt(s shape, p pattern) float64 {
@@ -129,6 +159,20 @@ func (r *report) ofCeiling(p pattern) (float64, bool) {
 	line, _ := r.find(reservationRun, crowd, p)
 	ceiling, _ := r.find(noopRun, crowd, uniform)
 	return ratio(line.accepted, ceiling.accepted)
+}
+
+// ofBareFanout is what the fan-out delivers of what the bare broadcast does, to so many readers.
+func (r *report) ofBareFanout(readers int) (float64, bool) {
+	line, _ := r.find(fanoutRun, readers, saturated)
+	bare, _ := r.find(bareFanoutRun, readers, saturated)
+	return ratio(line.applied, bare.applied)
+}
+
+// ofBareLatency is a quantile of the fan-out's latency as a multiple of the bare broadcast's.
+func (r *report) ofBareLatency(at func(quantiles) time.Duration) (float64, bool) {
+	line, _ := r.find(fanoutRun, latencyReaders, paced)
+	bare, _ := r.find(bareFanoutRun, latencyReaders, paced)
+	return ratio(at(line.latency).Seconds(), at(bare.latency).Seconds())
 }
 
 func ratio(a, b float64) (float64, bool) {

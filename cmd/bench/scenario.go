@@ -37,6 +37,13 @@ var scenarios = []scenario{
 	eventSoldOut{},
 	eventPayment{},
 	eventRace{},
+	naiveChat{},
+	messageLoad{},
+	bareFanout{},
+	fanout{},
+	fanoutLatency{},
+	fanoutMemory{},
+	upload{},
 }
 
 func names(list []scenario) []string {

@@ -23,8 +23,8 @@ type stock struct {
 type site interface {
 	// prepared makes an empty place and returns the settings by which guichet finds it.
 	prepared(ctx context.Context) ([]string, error)
-	// existing returns the settings of what prepared has made.
-	existing() []string
+	// existing returns the settings of what prepared has made, with nothing beside it of other books.
+	existing(ctx context.Context) ([]string, error)
 	// copied replaces the last copy of the prepared books by a new one and returns its settings.
 	copied(ctx context.Context) ([]string, error)
 }
@@ -55,14 +55,15 @@ func (s *stock) ensure(ctx context.Context, l *lab, n int) error {
 	if len(s.people) >= n {
 		return nil
 	}
-	settings := s.site.existing()
+	open := s.site.existing
 	if !s.begun {
-		var err error
-		if settings, err = s.site.prepared(ctx); err != nil {
-			return err
-		}
-		s.begun = true
+		open = s.site.prepared
 	}
+	settings, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	s.begun = true
 	begin := time.Now()
 	h := &house{shape: shape{word: "preparation", roles: []string{"serve"}}, lab: l, settings: settings}
 	if err := h.start(ctx); err != nil {
@@ -72,7 +73,7 @@ func (s *stock) ensure(ctx context.Context, l *lab, n int) error {
 	for i := range newcomers {
 		newcomers[i] = newPerson(len(s.people) + i)
 	}
-	err := h.eachPerson(newcomers, func(p *person) error { return h.register(ctx, p) })
+	err = h.eachPerson(newcomers, func(p *person) error { return h.register(ctx, p) })
 	if err := errors.Join(err, h.stop()); err != nil {
 		return err
 	}
@@ -84,12 +85,15 @@ func (s *stock) ensure(ctx context.Context, l *lab, n int) error {
 // embeddedSite keeps books in directories below dir.
 type embeddedSite struct{ dir string }
 
-func (s embeddedSite) prepared(context.Context) ([]string, error) {
-	return s.existing(), os.MkdirAll(filepath.Join(s.dir, "prepared"), 0o700)
+func (s embeddedSite) prepared(ctx context.Context) ([]string, error) {
+	if err := os.MkdirAll(filepath.Join(s.dir, "prepared"), 0o700); err != nil {
+		return nil, err
+	}
+	return s.existing(ctx)
 }
 
-func (s embeddedSite) existing() []string {
-	return []string{"GUICHET_DATA_DIR=" + filepath.Join(s.dir, "prepared")}
+func (s embeddedSite) existing(context.Context) ([]string, error) {
+	return []string{"GUICHET_DATA_DIR=" + filepath.Join(s.dir, "prepared")}, nil
 }
 
 func (s embeddedSite) copied(context.Context) ([]string, error) {
@@ -117,7 +121,10 @@ func (s realSite) prepared(ctx context.Context) ([]string, error) {
 	return s.migrated(ctx, preparedDatabase)
 }
 
-func (s realSite) existing() []string { return s.settings(preparedDatabase) }
+// existing empties Redis: the log of messages there is that of the last run, and would be stored in the prepared books.
+func (s realSite) existing(ctx context.Context) ([]string, error) {
+	return s.settings(preparedDatabase), s.servers.emptyRedis(ctx)
+}
 
 func (s realSite) copied(ctx context.Context) ([]string, error) {
 	settings, err := s.migrated(ctx, runDatabase)
