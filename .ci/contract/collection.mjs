@@ -63,10 +63,20 @@ function request(generated, operation, step) {
     parameter.value = value ?? '';
   }
   url.raw = rawUrl(url);
+  if (step.file) return { description: generated.request.description, method, url, auth: authOf(operation), ...form(header, step.file) };
   return {
     description: generated.request.description,
     method, header, url, auth: authOf(operation),
     ...(operation.requestBody && { body: { ...body, raw: step.body ? JSON.stringify(step.body, null, 2) : body.raw } }),
+  };
+}
+
+// A form with a file in it, written out: Postman would want a file on the disk of whoever runs the collection.
+function form(header, { name, content }) {
+  const part = `Content-Disposition: form-data; name="file"; filename="${name}"\r\nContent-Type: text/plain\r\n\r\n${content}`;
+  return {
+    header: [...header.filter((h) => h.key !== 'Content-Type'), { key: 'Content-Type', value: 'multipart/form-data; boundary=walk' }],
+    body: { mode: 'raw', raw: `--walk\r\n${part}\r\n--walk--\r\n` },
   };
 }
 

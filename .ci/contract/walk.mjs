@@ -1,5 +1,5 @@
 // The walk that the Postman collection makes, from sign-up to sign-out: the order of the requests, what is filled in, and what is expected.
-// A step is {of: operationId, folder?, name?, path?, query?, header?, body?, expect?, before?, after?}; before and after are scripts of Postman's.
+// A step is {of: operationId, folder?, name?, path?, query?, header?, body?, file?, expect?, before?, after?}; before and after are scripts of Postman's.
 // folder is where the step stands, if not under the operation's tag.
 // An operation without a step is called once with the examples of the contract, and must answer with a status that it declares.
 
@@ -10,7 +10,7 @@ Made from openapi.yaml; do not edit it.`;
 export const variables = {
   baseUrl: 'http://127.0.0.1:8080', admin_password: '',
   username: '', password: '', account: '', other_account: '', symbol: '', token: '', admin_token: '', operation_id: '', order_id: '',
-  trip: '', purchase_id: '', event: '', reservation_id: '', code: '', etag: '', lamport: '0',
+  trip: '', purchase_id: '', event: '', reservation_id: '', code: '', etag: '', room: '', room_name: '', message: '', game: '', lamport: '0',
 };
 
 // Values of parameters, wherever they occur. Optional ones that are named neither here nor in a step are left out.
@@ -69,6 +69,9 @@ const adminSignsIn = `
 
 const freshSymbol = `${adminSignsIn}
     pm.collectionVariables.set('symbol', 'W' + (Date.now().toString(36) + Math.random().toString(36).slice(2)).slice(-11).toUpperCase());`;
+
+const freshRoom = `${adminSignsIn}
+    pm.collectionVariables.set('room_name', 'Room of ' + pm.collectionVariables.get('username'));`;
 
 const result = (script, title, actual, expected) => `${script}
     pm.test('${title}', () => pm.expect(${actual}).to.eql(${JSON.stringify(expected)}));`;
@@ -233,6 +236,54 @@ export const steps = [
   { of: 'checkInTicket', name: 'Let somebody in: the second time', body: { gate: 'South' }, expect: 409, after: problem('ticket_used') },
   { of: 'updateEvent', path: { id: '{{event}}' }, body: { waiting_room: { rate: 10, window_seconds: 120 } }, expect: 200 },
   { of: 'getPlaceInWaitingRoom', path: { id: '{{event}}' }, expect: 200, after: answers('nobody has to wait', 'answer.state', 'open') },
+
+  { of: 'createRoom', before: freshRoom, body: { name: '{{room_name}}', topic: 'The walk' }, expect: 201, after: keep('room') },
+  { of: 'createRoom', name: 'Open a room: its name is taken', body: { name: '{{room_name}}' }, expect: 409, after: problem('room_exists') },
+  { of: 'listRooms', expect: 200, after: items },
+  { of: 'getRoom', name: 'The lobby', path: { id: 'lobby' }, expect: 200, after: answers('its id', 'answer.id', 'lobby') },
+  { of: 'getRoom', name: 'One room: there is none', path: { id: '{{event}}' }, expect: 404, after: problem('unknown_room') },
+  { of: 'postMessage', name: 'Say something: from outside', path: { id: '{{room}}' }, body: { text: 'Hello?' }, expect: 409, after: problem('not_a_member') },
+  { of: 'enterRoom', path: { id: '{{room}}' }, expect: 200 },
+  { of: 'listMembers', path: { id: '{{room}}' }, expect: 200, after: items },
+  { of: 'postMessage', path: { id: '{{room}}' }, body: { text: 'Hello' }, expect: 201, after: `${keep('message')}
+    pm.test('the first', () => pm.expect(pm.response.json().sequence).to.equal(1));` },
+  { of: 'postMessage', name: 'Say nothing that shows', path: { id: '{{room}}' }, body: { text: ' ' }, expect: 422, after: problem('invalid') },
+  { of: 'getMessage', path: { id: '{{room}}', message: '{{message}}' }, expect: 200, after: answers('its text', 'answer.text', 'Hello') },
+  { of: 'editMessage', path: { id: '{{room}}', message: '{{message}}' }, body: { text: 'Good evening' }, expect: 200, after: answers('its text', 'answer.text', 'Good evening') },
+  { of: 'deleteMessage', path: { id: '{{room}}', message: '{{message}}' }, expect: 200, after: answers('no text is left', 'answer.text', '') },
+  { of: 'editMessage', name: 'Correct what is deleted', path: { id: '{{room}}', message: '{{message}}' }, body: { text: 'No' }, expect: 409, after: problem('message_deleted') },
+  { of: 'listMessages', path: { id: '{{room}}' }, query: { after: '0' }, expect: 200, after: items },
+  { of: 'uploadFile', path: { id: '{{room}}' }, file: { name: 'notes.txt', content: 'Remember the milk.' }, expect: 201, after: answers('its size', 'answer.size', 18) },
+  { of: 'uploadFile', name: 'Upload a file: its name is taken', path: { id: '{{room}}' }, file: { name: 'notes.txt', content: 'Remember the bread.' }, expect: 409, after: problem('file_exists') },
+  { of: 'listFiles', path: { id: '{{room}}' }, expect: 200, after: items },
+  { of: 'downloadFile', path: { id: '{{room}}', name: 'notes.txt' }, expect: 200, after: `
+    pm.test('the content', () => pm.expect(pm.response.text()).to.equal('Remember the milk.'));` },
+  { of: 'downloadFile', name: 'Download a part', path: { id: '{{room}}', name: 'notes.txt' }, header: { Range: 'bytes=13-16' }, expect: 206, after: `
+    pm.test('the part', () => pm.expect(pm.response.text()).to.equal('milk'));` },
+  { of: 'deleteFile', path: { id: '{{room}}', name: 'notes.txt' }, expect: 204 },
+  { of: 'downloadFile', name: 'Download a file: it is deleted', path: { id: '{{room}}', name: 'notes.txt' }, expect: 404, after: problem('unknown_file') },
+  { of: 'inviteToGame', path: { id: '{{room}}' }, body: { move_seconds: 300 }, expect: 201, after: keep('game') },
+  { of: 'inviteToGame', name: 'Invite twice', path: { id: '{{room}}' }, body: {}, expect: 409, after: problem('already_waiting') },
+  { of: 'acceptGame', name: 'Accept an invitation: one\'s own', path: { id: '{{game}}' }, expect: 409, after: problem('own_game') },
+  { of: 'makeMove', name: 'Place a stone: nobody has accepted', path: { id: '{{game}}' }, body: { row: 7, column: 7 }, expect: 409, after: problem('not_playing') },
+  { of: 'getGame', path: { id: '{{game}}' }, expect: 200, after: answers('it waits', '[answer.status, answer.grid.length]', ['invited', 15]) },
+
+  { of: 'createSession', folder: 'chat', name: 'Sign in: the friend', body: friend, expect: 201, after: keepToken },
+  { of: 'acceptGame', name: 'Accept an invitation: from outside', path: { id: '{{game}}' }, expect: 409, after: problem('not_a_member') },
+  { of: 'enterRoom', name: 'Enter: the friend', path: { id: '{{room}}' }, expect: 200 },
+  { of: 'acceptGame', path: { id: '{{game}}' }, expect: 200, after: answers('it is played', 'answer.status', 'playing') },
+  { of: 'makeMove', name: "Place a stone: it is the other's turn", path: { id: '{{game}}' }, body: { row: 7, column: 7 }, expect: 409, after: problem('not_your_turn') },
+  { of: 'deleteCurrentSession', folder: 'chat', name: 'Sign out: the friend', expect: 204 },
+  { of: 'createSession', folder: 'chat', name: 'Sign in: back again', body: { ...me, take_over: true }, expect: 201, after: keepToken },
+  { of: 'makeMove', path: { id: '{{game}}' }, body: { row: 7, column: 7 }, expect: 200, after: answers('one move', 'answer.moves', [{ row: 7, column: 7 }]) },
+  { of: 'leaveGame', path: { id: '{{game}}' }, expect: 200, after: answers('it has ended', '[answer.status, answer.reason]', ['ended', 'resignation']) },
+  { of: 'listGames', path: { id: '{{room}}' }, query: { status: 'ended' }, expect: 200, after: items },
+  { of: 'getPlayer', path: { username: '{{username}}' }, expect: 200, after: answers('one lost', '[answer.won, answer.lost]', [0, 1]) },
+  { of: 'moderateMember', before: adminSignsIn, path: { id: '{{room}}', username: '{{username}}' }, body: { muted_until: '2099-01-01T00:00:00Z' }, expect: 200 },
+  { of: 'kickMember', path: { id: '{{room}}', username: '{{username}}' }, expect: 204 },
+  { of: 'createAnnouncement', body: { text: 'The walk is nearly over.' }, expect: 201 },
+  { of: 'listAnnouncements', folder: 'operators', expect: 200, after: items },
+  { of: 'leaveRoom', path: { id: '{{room}}' }, expect: 204 },
 
   { of: 'listLanes', before: adminSignsIn, expect: 200, after: items },
   { of: 'updateLane', path: { name: 'bank' }, body: { paused: false }, expect: 200 },

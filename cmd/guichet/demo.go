@@ -61,6 +61,9 @@ func (a *app) demo(ctx context.Context, address, adminPassword string, out io.Wr
 	if err := a.demoHall(ctx, &client, adminPassword); err != nil {
 		return fmt.Errorf("announcing an event: %w", err)
 	}
+	if err := a.demoTalk(ctx, &client, adminPassword); err != nil {
+		return fmt.Errorf("opening rooms: %w", err)
+	}
 	welcome(out, address)
 	fmt.Fprintf(out, "\nUsers (name / password / account)\n")
 	for _, p := range demoPeople {
@@ -72,6 +75,9 @@ func (a *app) demo(ctx context.Context, address, adminPassword string, out io.Wr
 		return err
 	}
 	if err := a.printDemoEvents(ctx, out); err != nil {
+		return err
+	}
+	if err := a.printDemoRooms(ctx, out); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nSign in:\n  curl -s http://%s/v1/sessions -H 'Content-Type: application/json' -d '{\"username\":\"%s\",\"password\":\"%s\"}'\n", address, demoPeople[0].name, demoPeople[0].password)

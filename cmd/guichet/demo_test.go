@@ -100,6 +100,12 @@ var (
 		`"kind":"reservation_refund"[^\n]*"status":"refunded"`,
 		`"seats":\["A-5-20"\][^\n]*"status":"released"`,
 	}
+	chatInTheReadme = []string{
+		`"room":"lobby","user":"alan"`, `"sequence":4,"user":"alan","text":"Good evening"`, `"items":\[{[^\n]*"sequence":4[^\n]*"sequence":1`,
+		`"name":"ticket.png"[^\n]*"content_type":"image/png"`, `"code":"file_exists"`,
+		`"status":"playing"[^\n]*"turn":"alan"`, `"turn":"grace"[^\n]*"moves":\[{"row":7,"column":7}\]`, `"status":"ended"[^\n]*"winner":"alan","reason":"resignation"`,
+		`{"drawn":0,"lost":0,"user":"alan","won":1}`, `"text":"The house closes in ten minutes."`,
+	}
 )
 
 // The README's first minute, as it stands there.
@@ -109,7 +115,7 @@ func TestDemoAsInTheReadme(t *testing.T) {
 	p, _ := h.startDemo()
 	steps := readmeSteps(t)
 	pasted := strings.NewReplacer("127.0.0.1:8080", p.address, "the password that was printed", adminPassword).Replace(steps)
-	for _, part := range []string{p.address, "/orders", "/purchases", "/reservations", adminPassword} {
+	for _, part := range []string{p.address, "/orders", "/purchases", "/reservations", "/rooms/lobby", adminPassword} {
 		if !strings.Contains(pasted, part) {
 			t.Fatalf("these are not the steps, as they have no %s:\n%s", part, steps)
 		}
@@ -135,6 +141,9 @@ func TestDemoAsInTheReadme(t *testing.T) {
 	shown.shows(t, `"amount":1440[^\n]*"kind":"trade"`)
 	shown.shows(t, tripsInTheReadme...)
 	shown.shows(t, eventsInTheReadme...)
+	shown.shows(t, chatInTheReadme...)
+	shown.shows(t, "event: message\ndata: [^\n]*\"text\":\"Good evening\"")
+	shown.shows(t, "event: announcement\ndata: [^\n]*\"text\":\"The house closes in ten minutes.\"")
 	stop()
 	if strings.Contains(shown.String(), "problem\":{") {
 		t.Errorf("something was refused:\n%s", shown)
