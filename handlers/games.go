@@ -78,7 +78,7 @@ func (s *Server) ListGames(ctx context.Context, request api.ListGamesRequestObje
 // GetGame reads one game.
 func (s *Server) GetGame(ctx context.Context, request api.GetGameRequestObject) (api.GetGameResponseObject, error) {
 	found, err := s.game(ctx, request.Id)
-	if err == nil {
+	if err == nil && !found.IsPlayer(sessionOf(ctx).UserID) {
 		_, err = s.admitted(ctx, chat.RoomText(found.Room))
 	}
 	if err != nil {
@@ -112,10 +112,15 @@ func (s *Server) AcceptGame(ctx context.Context, request api.AcceptGameRequestOb
 	return s.decide(ctx, games.Lane, games.KindAcceptance, games.AcceptanceCommand{Game: found.ID, User: sessionOf(ctx).Username}, http.StatusOK)
 }
 
-// enteredOrRepeated is entered for what may have been asked before with the same Idempotency-Key: then the same answer is given again, though the caller may have left
-// the room since.
+// enteredOrRepeated is entered, but for what was asked before.
 func (s *Server) enteredOrRepeated(ctx context.Context, text string) (id.ID, error) {
 	room, err := s.entered(ctx, text)
+	return s.unlessRepeated(ctx, text, room, err)
+}
+
+// unlessRepeated takes a refusal back where the same was asked before with the same Idempotency-Key: then the same answer is given again, though the caller may have
+// left the room since, or been muted.
+func (s *Server) unlessRepeated(ctx context.Context, text string, room id.ID, err error) (id.ID, error) {
 	var refusal *problem.Problem
 	key := callOf(ctx).idempotencyKey()
 	if err == nil || key == nil || !errors.As(err, &refusal) {

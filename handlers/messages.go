@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"guichet/api"
+	"guichet/models/chat"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/messages"
@@ -41,17 +42,19 @@ func messageProblem(err error) error {
 
 // PostMessage says something: it is decided in Redis, and the database follows. Where Redis does not promise to keep it, the answer waits for the database.
 func (s *Server) PostMessage(ctx context.Context, request api.PostMessageRequestObject) (api.PostMessageResponseObject, error) {
-	room, err := s.speaking(ctx, request.Id)
-	if err != nil {
-		return nil, err
-	}
+	room, refusal := s.speaking(ctx, request.Id)
 	said, err := messageText(request.Body.Text)
-	if err != nil {
+	if err != nil && refusal == nil {
 		return nil, err
 	}
 	session := sessionOf(ctx)
 	draft := messages.Draft{Room: room, UserID: session.UserID, Username: session.Username, Text: said, Key: callOf(ctx).idempotencyKey()}
-	posted, err := s.postOnce(ctx, &draft)
+	var posted messages.Posted
+	if refusal != nil {
+		posted, err = s.postedDespite(ctx, request.Id, &draft, refusal)
+	} else {
+		posted, err = s.postOnce(ctx, &draft)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +81,20 @@ func (s *Server) postOnce(ctx context.Context, draft *messages.Draft) (messages.
 	posted, err := s.Messages.Post(ctx, draft)
 	if err == nil && !s.RedisIsDurable {
 		err = s.Messages.AwaitStored(ctx, &posted)
+	}
+	return posted, err
+}
+
+// postedDespite is what was posted before with the same key by somebody who would be refused now; else it is the refusal.
+func (s *Server) postedDespite(ctx context.Context, text string, draft *messages.Draft, refusal error) (messages.Posted, error) {
+	room, err := chat.ParseRoom(text)
+	if draft.Key == nil || err != nil {
+		return messages.Posted{}, refusal
+	}
+	draft.Room = room
+	posted, found, err := s.postedBefore(ctx, draft)
+	if !found && !errors.Is(err, errKeyReused) {
+		err = refusal
 	}
 	return posted, err
 }
@@ -191,7 +208,7 @@ func (s *Server) message(ctx context.Context, room id.ID, named string) (message
 // EditMessage submits a correction, and waits for what becomes of it.
 func (s *Server) EditMessage(ctx context.Context, request api.EditMessageRequestObject) (api.EditMessageResponseObject, error) {
 	room, err := s.speaking(ctx, request.Id)
-	if err != nil {
+	if room, err = s.unlessRepeated(ctx, request.Id, room, err); err != nil {
 		return nil, err
 	}
 	said, err := messageText(request.Body.Text)
@@ -208,7 +225,7 @@ func (s *Server) EditMessage(ctx context.Context, request api.EditMessageRequest
 // DeleteMessage submits a deletion, and waits for what becomes of it.
 func (s *Server) DeleteMessage(ctx context.Context, request api.DeleteMessageRequestObject) (api.DeleteMessageResponseObject, error) {
 	room, err := s.admitted(ctx, request.Id)
-	if err != nil {
+	if room, err = s.unlessRepeated(ctx, request.Id, room, err); err != nil {
 		return nil, err
 	}
 	found, err := s.message(ctx, room, request.Message)

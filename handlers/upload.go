@@ -24,7 +24,7 @@ func (a decidedAnswer) VisitUploadFileResponse(w http.ResponseWriter) error { re
 // UploadFile stores a content while it arrives, and then has the lane decide whether it becomes a file. What would be refused then is refused as early as it is known.
 func (s *Server) UploadFile(ctx context.Context, request api.UploadFileRequestObject) (api.UploadFileResponseObject, error) {
 	room, err := s.speaking(ctx, request.Id)
-	if err != nil {
+	if room, err = s.unlessRepeated(ctx, request.Id, room, err); err != nil {
 		return nil, err
 	}
 	user := sessionOf(ctx).UserID
@@ -38,13 +38,26 @@ func (s *Server) UploadFile(ctx context.Context, request api.UploadFileRequestOb
 		return nil, err
 	}
 	callOf(ctx).hashFile(u.command.Name, u.command.SHA256)
-	answer, err := s.decide(ctx, files.Lane, files.KindUpload, u.command, http.StatusCreated)
+	answer, err := u.submit(ctx, request.Id)
 	if u.isLeftOver(&answer, err) {
 		if err := s.Files.Remove(context.WithoutCancel(ctx), u.command.Content); err != nil {
 			slog.WarnContext(ctx, "a content that nobody needs is left for later", "content", u.command.Content, "error", err)
 		}
 	}
 	return answer, err
+}
+
+// submit has the lane decide. Whoever was banned or muted while the file arrived is refused, as if they had asked now; who has only left is not: to send a file may
+// take longer than the grace period.
+func (u *upload) submit(ctx context.Context, room string) (decidedAnswer, error) {
+	_, err := u.speaking(ctx, room)
+	if _, err = u.unlessRepeated(ctx, room, u.command.Room, err); err != nil {
+		if refusal, is := errors.AsType[*problem.Problem](err); !is || refusal.Code != problem.NotAMember {
+			u.refused = true
+			return decidedAnswer{}, err
+		}
+	}
+	return u.decide(ctx, files.Lane, files.KindUpload, u.command, http.StatusCreated)
 }
 
 // upload is a file on its way.
@@ -57,11 +70,15 @@ type upload struct {
 	part    *multipart.Part
 	room    int64 // bytes that are left of the user's quota
 	used    int64 // bytes of the quota that are not
+	refused bool  // before the lane has heard of it
 }
 
 // isLeftOver says whether no operation names the content: it was for a key that was used before, or not journaled. Where that is not known it stays until it is swept.
 // The lane itself removes what it refuses.
 func (u *upload) isLeftOver(answer *decidedAnswer, err error) bool {
+	if u.refused {
+		return true
+	}
 	if refused, is := errors.AsType[*problem.Problem](err); is {
 		return refused.Code == problem.LaneFull || refused.Code == problem.IdempotencyKeyReused
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"guichet/models/chat"
 	"guichet/models/database"
 	"guichet/models/id"
 	"guichet/models/messages"
@@ -143,7 +144,9 @@ func (h *house) storedMessages(room string, sequence int64) {
 	h.Helper()
 	db := h.database()
 	defer db.Close() //nolint:errcheck // only read
-	key := parseID(h, room)
+	parsed, err := chat.ParseRoom(room)
+	check(h, err)
+	key := parsed[:]
 	eventually(h, "the messages' rows", func() error {
 		if n := number(h, db, "SELECT COUNT(*) FROM messages WHERE room_id = ? AND sequence <= ?", key, sequence); n != sequence {
 			return fmt.Errorf("%d of %d are stored", n, sequence)

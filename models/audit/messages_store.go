@@ -40,6 +40,6 @@ type messageCommandRow struct{ kind, payload string }
 
 // messagesStored is how far the table has followed the log.
 func messagesStored(tx database.Tx) (stored int64, err error) {
-	err = tx.Gorm().Raw("SELECT stored FROM message_log WHERE id = 1").Row().Scan(&stored)
+	err = tx.Gorm().Raw("SELECT stored_offset FROM message_log WHERE id = 1").Row().Scan(&stored)
 	return stored, err
 }

@@ -88,7 +88,7 @@ func (h *house) talk() talk {
 		rows.Add(m.Offset, m.Room[:], m.Sequence, m.UserID[:], m.Username, m.Text, operation.Micro(m.At), int64(m.Lamport))
 	}
 	must(h, p.db.Write(p.Context(), func(tx database.Tx) error {
-		if _, err := tx.Exec("UPDATE message_log SET stored = ? WHERE id = 1", t.gone.Offset); err != nil {
+		if _, err := tx.Exec("UPDATE message_log SET stored_offset = ? WHERE id = 1", t.gone.Offset); err != nil {
 			return err
 		}
 		return rows.Insert(tx)
@@ -129,7 +129,7 @@ func TestMessagesFindings(t *testing.T) {
 			{"one that was corrected is gone", "messages_without_holes replay", []statementOf{tell("DELETE FROM messages WHERE log_offset = ?", said.corrected.Offset)}},
 			{"a message is in another room", "messages_without_holes", []statementOf{tell("UPDATE messages SET room_id = ?, sequence = 4 WHERE log_offset = ?", said.old.Room, said.elsewhere.Offset)}},
 			{"the first comes last", "messages_without_holes replay", at(said.old, "log_offset = 9")},
-			{"the table knows more than it says", "messages_without_holes", []statementOf{tell("UPDATE message_log SET stored = stored - 1")}},
+			{"the table knows more than it says", "messages_without_holes", []statementOf{tell("UPDATE message_log SET stored_offset = stored_offset - 1")}},
 			{"a text is gone", "messages_without_holes", at(said.old, "text = ''")},
 			{"a text is back", "messages_without_holes replay", at(said.gone, "text = 'again'")},
 			{"a text that nobody wrote", "replay", at(said.corrected, "text = 'third'")},

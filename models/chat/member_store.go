@@ -26,7 +26,8 @@ type Member struct {
 	User      id.ID
 	Username  string
 	EnteredAt time.Time
-	Lamport   lamport.Stamp // of when they entered, or said again that they do
+	Lamport   lamport.Stamp // of when they entered
+	Again     lamport.Stamp // of when they said again that they do; 0: they did not
 }
 
 // Enter makes somebody a member of a room, and returns what to tell of it: nothing if they are one already. The error is a *problem.Problem if they may not be. The
@@ -48,8 +49,8 @@ func Enter(tx database.Tx, clock *lamport.Clock, room *Room, who Person, at time
 	}
 	m, err := getMember(tx, room.ID, who.ID, tx.ForUpdate())
 	if err == nil { // whoever is about to take them for gone knows by the later stamp that they are not
-		m.Lamport = clock.Receive(m.Lamport)
-		_, err = tx.Exec("UPDATE room_members SET lamport = ? WHERE room_id = ? AND user_id = ?", int64(m.Lamport), m.Room, m.User)
+		m.Again = clock.Receive(max(m.Lamport, m.Again))
+		_, err = tx.Exec("UPDATE room_members SET again_lamport = ? WHERE room_id = ? AND user_id = ?", int64(m.Again), m.Room, m.User)
 		return m, nil, err
 	}
 	if !errors.Is(err, ErrUnknownMember) {
@@ -86,7 +87,7 @@ func Remove(tx database.Tx, clock *lamport.Clock, room, user id.ID, reason Reaso
 		return nil, err
 	}
 	_, err = tx.Exec("DELETE FROM room_members WHERE room_id = ? AND user_id = ?", room, user)
-	return []feed.Entry{m.left(reason, at, clock.Receive(m.Lamport))}, err
+	return []feed.Entry{m.left(reason, at, clock.Receive(max(m.Lamport, m.Again)))}, err
 }
 
 // RemoveGone takes members out of their rooms who were not seen for too long, and returns what to tell of it. Who has left meanwhile, or has said again that they enter,
@@ -95,13 +96,13 @@ func RemoveGone(tx database.Tx, clock *lamport.Clock, members []Member, at time.
 	var entries []feed.Entry
 	for i := range members {
 		m := &members[i]
-		n, err := tx.Exec("DELETE FROM room_members WHERE room_id = ? AND user_id = ? AND entered_at_us = ? AND lamport = ?",
-			m.Room, m.User, operation.Micro(m.EnteredAt), int64(m.Lamport))
+		n, err := tx.Exec("DELETE FROM room_members WHERE room_id = ? AND user_id = ? AND entered_at_us = ? AND lamport = ? AND again_lamport = ?",
+			m.Room, m.User, operation.Micro(m.EnteredAt), int64(m.Lamport), int64(m.Again))
 		if err != nil {
 			return nil, err
 		}
 		if n == 1 {
-			entries = append(entries, m.left(Gone, at, clock.Receive(m.Lamport)))
+			entries = append(entries, m.left(Gone, at, clock.Receive(max(m.Lamport, m.Again))))
 		}
 	}
 	return entries, nil
@@ -153,7 +154,7 @@ func getRestriction(tx database.Tx, room, user id.ID) (r Restriction, stamp lamp
 	return r, stamp, err
 }
 
-const selectMember = "SELECT room_id, user_id, username, entered_at_us, lamport FROM room_members "
+const selectMember = "SELECT room_id, user_id, username, entered_at_us, lamport, again_lamport FROM room_members "
 
 func getMember(tx database.Tx, room, user id.ID, lock string) (Member, error) {
 	members, err := queryMembers(tx, "WHERE room_id = ? AND user_id = ?"+lock, room, user)
@@ -181,7 +182,7 @@ func queryMembers(tx database.Tx, where string, args ...any) (members []Member, 
 		for rows.Next() {
 			var m Member
 			var entered int64
-			if err := rows.Scan(&m.Room, &m.User, &m.Username, &entered, &m.Lamport); err != nil {
+			if err := rows.Scan(&m.Room, &m.User, &m.Username, &entered, &m.Lamport, &m.Again); err != nil {
 				return err
 			}
 			m.EnteredAt = operation.FromMicro(entered)

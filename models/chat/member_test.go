@@ -22,14 +22,14 @@ func TestMembers(t *testing.T) {
 		}
 		again, entries, err := h.enter(room, ada)
 		must(t, err)
-		if len(entries) != 0 || !again.EnteredAt.Equal(m.EnteredAt) || again.Lamport <= m.Lamport {
+		if len(entries) != 0 || !again.EnteredAt.Equal(m.EnteredAt) || again.Lamport != m.Lamport || again.Again <= m.Lamport {
 			t.Errorf("again: %+v, %v", again, entries)
 		}
 		if _, err := h.remove(room, bob, Left); !errors.Is(err, ErrUnknownMember) {
 			t.Errorf("who is not in the room leaves: %v", err)
 		}
 		entries, err = h.remove(room, ada, Kicked)
-		if must(t, err); len(entries) != 1 || entries[0].Lamport <= again.Lamport {
+		if must(t, err); len(entries) != 1 || entries[0].Lamport <= again.Again {
 			t.Errorf("%v", entries)
 		}
 		listed, err := Members(h.db.Read(t.Context()), room.ID, "", 10)

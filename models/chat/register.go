@@ -259,4 +259,7 @@ func (r *roll) apply(c *change) {
 	if c.heard && !s.member && s.restriction == (Restriction{}) && s.memberAt <= c.position && s.restrictedAt <= c.position {
 		delete(r.people, c.user)
 	}
+	if c.heard { // all up to here was heard: what comes later and is older, such as one's own change that was held up, is known
+		r.asOf = max(r.asOf, c.position)
+	}
 }

@@ -84,7 +84,8 @@ func (g *Game) Turn() Player {
 func (g *Game) late(at time.Time) bool { return g.Status == Playing && !at.Before(g.Deadline) }
 
 // plays says whether a user is one of the players, of whom there is one until somebody accepts.
-func (g *Game) plays(user id.ID) bool { return user == g.Black.ID || user == g.White.ID }
+// IsPlayer says whether somebody is black or white.
+func (g *Game) IsPlayer(user id.ID) bool { return user == g.Black.ID || user == g.White.ID }
 
 // rival is the other one of two players.
 func (g *Game) rival(user id.ID) id.ID {

@@ -184,7 +184,7 @@ func (r *Referee) played(c Cause, game id.ID) (g *Game, changed []*Game, refusal
 	switch {
 	case g == nil:
 		return nil, nil, unknownGame()
-	case !g.plays(c.UserID):
+	case !g.IsPlayer(c.UserID):
 		return nil, nil, problem.New(problem.NotAPlayer, "others play this game")
 	case r.timeOut(c, g):
 		return nil, []*Game{g}, problem.New(problem.NotPlaying, "the time for the move is over, and with it the game")

@@ -30,7 +30,7 @@ func TestRegister(t *testing.T) {
 				return InsertUser(tx, User{ID: f.ids.Next(), Username: name, PasswordHash: "x", Role: role, CreatedAt: f.time.Now()})
 			})
 		}
-		for _, name := range []string{"Straße", "STRASSE", "ｓtrasse", "admin", "Admin", "ＡＤＭＩＮ"} {
+		for _, name := range []string{"Straße", "STRASSE", "ｓtrasse", "admin", "Admin", "ＡＤＭＩＮ", "me", "Me"} {
 			if err := insert(name, RoleUser); !errors.Is(err, ErrUsernameTaken) {
 				t.Errorf("%s: %v, want ErrUsernameTaken", name, err)
 			}

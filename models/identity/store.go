@@ -13,6 +13,9 @@ import (
 	"guichet/models/operation"
 )
 
+// reservedName is what paths call the caller.
+const reservedName = "me"
+
 // InsertUser writes a user who has registered; the caller opens the account in the same transaction. ErrUsernameTaken if the name, or one with
 // the same key, is somebody's or reserved; a *UsernameError if it cannot be a name.
 func InsertUser(tx database.Tx, user User) error {
@@ -20,7 +23,7 @@ func InsertUser(tx database.Tx, user User) error {
 	if err != nil {
 		return err
 	}
-	if key == AdminUsername && user.Role != RoleAdmin {
+	if key == reservedName || key == AdminUsername && user.Role != RoleAdmin {
 		return ErrUsernameTaken
 	}
 	_, err = tx.Exec("INSERT INTO users (id, username, username_key, password_hash, role, created_at_us, announced_until) SELECT ?,?,?,?,?,?, last FROM announcement_head WHERE id = 1",

@@ -14,13 +14,14 @@ CREATE TABLE rooms (
 CREATE INDEX rooms_by_time ON rooms (opened_at_us, id);
 INSERT INTO rooms (id, name, name_key, topic, opened_at_us, lamport) VALUES (X'6C6F6262790000000000000000000000', 'Lobby', 'lobby', 'Where everybody meets', 0, 0);
 
--- Who is in a room.
+-- Who is in a room. lamport is the stamp of entering; again_lamport, of when somebody who was in the room said again that they enter.
 CREATE TABLE room_members (
     room_id          BINARY(16)   NOT NULL,
     user_id          BINARY(16)   NOT NULL,
     username         VARCHAR(64)  NOT NULL,
     entered_at_us    BIGINT       NOT NULL,
     lamport          BIGINT       NOT NULL,
+    again_lamport    BIGINT       NOT NULL DEFAULT 0,
     PRIMARY KEY (room_id, user_id)
 );
 CREATE INDEX room_members_by_name ON room_members (room_id, username);
@@ -54,9 +55,9 @@ CREATE TABLE messages (
 -- How far the table has followed the log: all messages with an offset up to here are rows.
 CREATE TABLE message_log (
     id               INT          NOT NULL PRIMARY KEY,
-    stored           BIGINT       NOT NULL
+    stored_offset    BIGINT       NOT NULL
 );
-INSERT INTO message_log (id, stored) VALUES (1, 0);
+INSERT INTO message_log (id, stored_offset) VALUES (1, 0);
 
 -- name_key is the name as names are compared; content names what the storage has.
 CREATE TABLE files (
