@@ -265,7 +265,18 @@ func (f *stream) catchUp(until feed.Place) (ended bool, err error) {
 			return false, err
 		}
 	}
+	looked := time.Now()
 	for f.at = from; ; {
+		select {
+		case <-f.closing:
+			return true, nil
+		default:
+		}
+		if time.Since(looked) >= heartbeat { // who has much to catch up on takes long
+			if looked = time.Now(); !f.stillSignedIn(f.ctx) {
+				return true, nil
+			}
+		}
 		entries, err := backlog.Next(f.ctx)
 		if err != nil {
 			return false, err

@@ -31,11 +31,11 @@ var ErrMoved = errMoved
 // They differ too if Redis has lost the end of what it had written, and has given the same offsets to other messages since: then that log is given up.
 func (l *Log) NewFollower(ctx context.Context, db *database.DB) (*Follower, error) {
 	for range 3 {
-		s, err := l.loadedState(ctx)
+		stored, err := readStored(db.Writer(ctx), "") // first: a log that goes on from it has at least this
 		if err != nil {
 			return nil, err
 		}
-		stored, err := readStored(db.Writer(ctx), "")
+		s, err := l.loadedState(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +52,7 @@ func (l *Log) NewFollower(ctx context.Context, db *database.DB) (*Follower, erro
 			return f, err
 		}
 		slog.ErrorContext(ctx, "the log of messages in Redis does not go on from what the database has; it is made anew", "stored", stored, "log", s.offset)
-		if err := resetScript.Run(ctx, l.client, []string{stateKey}, s.base).Err(); err != nil {
+		if err := resetScript.Run(ctx, l.client, []string{stateKey}, s.base, s.stored).Err(); err != nil {
 			return nil, err
 		}
 	}

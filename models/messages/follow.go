@@ -38,8 +38,15 @@ func (l *Log) wait(ctx context.Context, after int64, count int64) ([]Batch, erro
 	return decodeAll(streams[0].Messages, nil)
 }
 
-// Follow tells the messages after an offset, in order, as they come, until ctx ends. What the log has let go of since, it reads from the table.
+// Follow tells the messages after an offset, in order, as they come, until ctx ends. What the table has when it begins, and what the log has let go of since, it
+// reads from the table: it may have been edited or deleted.
 func (l *Log) Follow(ctx context.Context, after int64, tell func([]feed.Entry)) error {
+	if s, err := l.readState(ctx); err == nil && after < s.stored {
+		if err := l.tellTable(ctx, after, s.stored, tell); err != nil {
+			return err
+		}
+		after = s.stored
+	}
 	for ctx.Err() == nil {
 		batches, err := l.wait(ctx, after, batchesAtOnce)
 		if err != nil {

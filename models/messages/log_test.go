@@ -276,7 +276,7 @@ func TestMadeAtOnce(t *testing.T) {
 				}
 			}
 			var stored int64
-			must(p, p.db.Read(p.Context()).Gorm().Raw("SELECT stored FROM message_log").Row().Scan(&stored))
+			must(p, p.db.Read(p.Context()).Gorm().Raw("SELECT stored_offset FROM message_log").Row().Scan(&stored))
 			if stored != bases[0] {
 				p.Errorf("the table is at %d, and the log begins after %d", stored, bases[0])
 			}

@@ -21,13 +21,13 @@ var errMoved = errors.New("messages: the table is not where it was")
 func lockStored(tx database.Tx) (int64, error) { return readStored(tx, tx.ForUpdate()) }
 
 func readStored(tx database.Tx, suffix string) (stored int64, err error) {
-	err = tx.Gorm().Raw("SELECT stored FROM message_log WHERE id = 1" + suffix).Row().Scan(&stored)
+	err = tx.Gorm().Raw("SELECT stored_offset FROM message_log WHERE id = 1" + suffix).Row().Scan(&stored)
 	return stored, err
 }
 
 // moveStored notes how far the table has followed; errMoved if it was not as far as the caller knows.
 func moveStored(tx database.Tx, from, to int64) error {
-	n, err := tx.Exec("UPDATE message_log SET stored = ? WHERE id = 1 AND stored = ?", to, from)
+	n, err := tx.Exec("UPDATE message_log SET stored_offset = ? WHERE id = 1 AND stored_offset = ?", to, from)
 	if err == nil && n != 1 {
 		err = errMoved
 	}
