@@ -200,7 +200,7 @@ func TestFeedWithLostPublications(t *testing.T) {
 	deadline := time.Now().Add(patience)
 	for n := 0; n < 150 || lost() == 0; n++ {
 		c := ada.at([]*process{first, second}[n%2])
-		if n%10 == 5 { // as near to the publication as can be
+		if n%3 == 1 { // as near to the publication as can be
 			check(t, rdb.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub").Err())
 		}
 		o := c.post("/v1/accounts/"+ada.account+"/deposits", map[string]any{"amount": 1}, wait).operation(t, http.StatusOK)

@@ -33,7 +33,7 @@ func TestFilesTakeNoMemory(t *testing.T) {
 			}
 		}
 	}()
-	const size, growth = 256 << 20, 32 << 20
+	const size, growth = 256 << 20, 32 << 20 * shadows
 	body, is := asForm("large", io.LimitReader(letters{}, size))
 	ada.post("/v1/rooms/lobby/files", body, is).expect(t, http.StatusCreated)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ada.base+fileURL("large"), nil)

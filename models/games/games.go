@@ -83,8 +83,7 @@ func (g *Game) Turn() Player {
 // late says whether the next move would come too late at a time: then the game is as good as ended, be that executed or not.
 func (g *Game) late(at time.Time) bool { return g.Status == Playing && !at.Before(g.Deadline) }
 
-// plays says whether a user is one of the players, of whom there is one until somebody accepts.
-// IsPlayer says whether somebody is black or white.
+// IsPlayer says whether a user is one of the players, of whom there is one until somebody accepts.
 func (g *Game) IsPlayer(user id.ID) bool { return user == g.Black.ID || user == g.White.ID }
 
 // rival is the other one of two players.
