@@ -64,9 +64,14 @@ func (p *process) client(t testing.TB) *client {
 
 var usersMade atomic.Int64
 
+// registering has room for as many as register at once: passwords are hashed, which a server does for a few at a time.
+var registering = make(chan struct{}, 8)
+
 // user registers somebody new and signs them in.
 func (p *process) user(t testing.TB) *client {
 	t.Helper()
+	registering <- struct{}{}
+	defer func() { <-registering }()
 	c := p.client(t)
 	n := usersMade.Add(1)
 	c.username, c.password = fmt.Sprintf("user-%d", n), "a-password-of-tests"
