@@ -158,11 +158,21 @@ func (e *ear) heard(last int64) {
 	}
 }
 
+// resumed is how many streams they have had in all.
+func resumed(ears []*ear) (streams int) {
+	for _, e := range ears {
+		e.mu.Lock()
+		streams += e.streams
+		e.mu.Unlock()
+	}
+	return streams
+}
+
 // A thousand readers of a room see the same messages in the same order, none missing and none twice, while some of them lose their connections every second,
 // and at whichever process they are.
 func TestThousandReadersSeeTheSame(t *testing.T) {
 	onBothPairs(t, func(t *testing.T, h *house) {
-		const readers, each, speakers, interrupted, span = 1000, 20, 6, 10, 6 * time.Second
+		const readers, each, speakers, interrupted, span = 1000, 20, 6, 10, 6 * time.Second // at least
 		near := h.serve()
 		processes := []*process{near}
 		if !h.embedded {
@@ -187,14 +197,15 @@ func TestThousandReadersSeeTheSame(t *testing.T) {
 			wanderers[i] = wanderer.listen("me,room:lobby", somewhere)
 		}
 		ears = append(ears, wanderers...)
-		deadline := time.Now().Add(span)
+		began := time.Now()
+		var over atomic.Bool
 		var last atomic.Int64
 		var load sync.WaitGroup
 		for n := range speakers {
 			c := near.user(t).at(processes[n%len(processes)])
 			c.enter("lobby")
 			load.Go(func() {
-				for time.Now().Before(deadline) {
+				for !over.Load() {
 					sequence := c.said("lobby", strings.Repeat("x", 120)).Sequence
 					for known := last.Load(); known < sequence && !last.CompareAndSwap(known, sequence); known = last.Load() {
 					}
@@ -202,20 +213,18 @@ func TestThousandReadersSeeTheSame(t *testing.T) {
 				}
 			})
 		}
-		for time.Now().Before(deadline) {
+		for time.Since(began) < span || resumed(wanderers) < 3*interrupted && time.Since(began) < patience {
 			<-time.After(time.Second)
 			for _, e := range wanderers {
 				e.interrupt()
 			}
 		}
+		over.Store(true)
 		load.Wait()
 		for _, e := range ears {
 			e.heard(last.Load())
 		}
-		streams := 0
-		for _, e := range wanderers {
-			streams += e.streams
-		}
+		streams := resumed(wanderers)
 		t.Logf("%d messages, %d readers; %d of them had %d streams", last.Load(), len(ears), interrupted, streams)
 		if streams < 3*interrupted {
 			t.Error("hardly any stream was resumed: this tests nothing")
