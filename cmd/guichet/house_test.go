@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,6 +59,7 @@ func eventually(t testing.TB, what string, try func() error) {
 type house struct {
 	testing.TB
 	settings []string // GUICHET_…=
+	binary   string   // of guichet; empty: this test binary
 	embedded bool
 	mariadb  *testbed.MariaDB     // where the test asked for servers of its own
 	redis    *testbed.RedisServer // likewise
@@ -110,7 +112,7 @@ func realHouse(t *testing.T, dsn, redisURL string) *house {
 
 // program is the command line of guichet with the settings of the house, those of extra winning.
 func (h *house) program(ctx context.Context, args []string, extra ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, os.Args[0], args...) //nolint:gosec // this very binary
+	command := exec.CommandContext(ctx, cmp.Or(h.binary, os.Args[0]), args...) //nolint:gosec // this very binary, or one that a test has built
 	for _, assignment := range os.Environ() {
 		if !strings.HasPrefix(assignment, "GUICHET_") {
 			command.Env = append(command.Env, assignment)
