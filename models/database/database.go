@@ -32,10 +32,11 @@ const SQLiteFile = "guichet.db"
 
 // DB is an open store. The zero DB is not usable; see OpenMySQL and OpenSQLite.
 type DB struct {
-	dialect  string // goose's names: "mysql" or "sqlite3"
-	read     *gorm.DB
-	write    *gorm.DB
-	openLane func() (*gorm.DB, error)
+	dialect string // goose's names: "mysql" or "sqlite3"
+	read    *gorm.DB
+	write   *gorm.DB
+	// Each opens a pool of one connection; nil where there is only the embedded store's.
+	openLane, openMigration func() (*gorm.DB, error)
 }
 
 // OpenMySQL opens a pool on a DSN in the form of go-sql-driver (user:password@tcp(host:port)/database). The parameters that guichet relies on are set here.
@@ -63,6 +64,8 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 	writing.ReadTimeout, writing.WriteTimeout = answerTimeout, answerTimeout
 	lane := writing.Clone()
 	lane.Params["wait_timeout"] = "2"
+	migration := config.Clone() // whose statements may take as long as tables are large
+	migration.Params["wait_timeout"] = "600"
 	read, err := openMySQLPool(ctx, config) // where an audit may ask for what takes its time
 	if err != nil {
 		return nil, err
@@ -76,14 +79,17 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 		p.sql().SetMaxIdleConns(32)
 		p.sql().SetConnMaxIdleTime(2 * time.Second) // well before the server would
 	}
-	return &DB{dialect: "mysql", read: read.gorm, write: write.gorm, openLane: func() (*gorm.DB, error) {
-		lanePool, err := openMySQLPool(ctx, lane)
-		if err != nil {
-			return nil, err
+	one := func(config *mysqldriver.Config) func() (*gorm.DB, error) {
+		return func() (*gorm.DB, error) {
+			p, err := openMySQLPool(ctx, config)
+			if err != nil {
+				return nil, err
+			}
+			p.sql().SetMaxOpenConns(1)
+			return p.gorm, nil
 		}
-		lanePool.sql().SetMaxOpenConns(1)
-		return lanePool.gorm, nil
-	}}, nil
+	}
+	return &DB{dialect: "mysql", read: read.gorm, write: write.gorm, openLane: one(lane), openMigration: one(migration)}, nil
 }
 
 type pool struct{ gorm *gorm.DB }

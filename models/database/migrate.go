@@ -3,10 +3,12 @@ package database
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
+	"gorm.io/gorm"
 )
 
 // The files are written in what MySQL and SQLite share.
@@ -15,14 +17,21 @@ import (
 var migrations embed.FS
 
 // Migrate brings the schema up to date and returns how many migrations it applied.
-func (db *DB) Migrate(ctx context.Context) (int, error) {
+func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
+	connection := db.write
+	if db.openMigration != nil {
+		if connection, err = db.openMigration(); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, pool{connection}.sql().Close()) }()
+	}
 	if !db.Embedded() {
 		// Text is compared by its bytes, as SQLite does. Said of the database, so that each migration need not say it of each table.
-		if err := db.write.WithContext(ctx).Exec("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").Error; err != nil {
+		if err := connection.WithContext(ctx).Exec("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").Error; err != nil {
 			return 0, fmt.Errorf("database: %w", err)
 		}
 	}
-	provider, err := db.provider()
+	provider, err := db.provider(connection)
 	if err != nil {
 		return 0, err
 	}
@@ -35,7 +44,7 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 
 // CheckMigrated returns ErrNotMigrated if migrations are pending.
 func (db *DB) CheckMigrated(ctx context.Context) error {
-	provider, err := db.provider()
+	provider, err := db.provider(db.write)
 	if err != nil {
 		return err
 	}
@@ -49,7 +58,7 @@ func (db *DB) CheckMigrated(ctx context.Context) error {
 	return nil
 }
 
-func (db *DB) provider() (*goose.Provider, error) {
+func (db *DB) provider(over *gorm.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -58,7 +67,7 @@ func (db *DB) provider() (*goose.Provider, error) {
 	if db.Embedded() {
 		dialect = goose.DialectSQLite3
 	}
-	provider, err := goose.NewProvider(dialect, pool{db.write}.sql(), files)
+	provider, err := goose.NewProvider(dialect, pool{over}.sql(), files)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"gorm.io/gorm"
 )
 
 func TestMigrate(t *testing.T) {
@@ -24,7 +27,7 @@ func TestMigrate(t *testing.T) {
 		}
 		must(t, db.CheckMigrated(t.Context()))
 
-		provider, err := db.provider()
+		provider, err := db.provider(db.write)
 		must(t, err)
 		_, err = provider.Down(t.Context())
 		must(t, err)
@@ -40,6 +43,34 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("once more: applied %d migrations, %v", applied, err)
 		}
 	})
+}
+
+// A migration may take longer than any other statement.
+func TestMigrationMayTakeLong(t *testing.T) {
+	t.Parallel()
+	db := openMySQL(t)
+	_, err := db.Migrate(t.Context())
+	must(t, err)
+	provider, err := db.provider(db.write)
+	must(t, err)
+	_, err = provider.Down(t.Context())
+	must(t, err)
+	locked, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- db.Read(t.Context()).Gorm().Connection(func(other *gorm.DB) error {
+			err := other.Exec("LOCK TABLES goose_db_version WRITE").Error
+			close(locked)
+			if err == nil {
+				err = other.Exec("SELECT SLEEP(?)", (answerTimeout + time.Second).Seconds()).Error
+			}
+			return errors.Join(err, other.Exec("UNLOCK TABLES").Error)
+		})
+	}()
+	<-locked
+	if applied, err := db.Migrate(t.Context()); applied != 1 || err != nil {
+		t.Errorf("applied %d migrations, %v", applied, err)
+	}
+	must(t, <-done)
 }
 
 // TestSchemasAgree: what the migrations make is the same on both stores.
