@@ -74,8 +74,6 @@ type commandError struct {
 func (e *commandError) Error() string { return e.cause }
 
 const (
-	// runningNews is how long an envelope may take before the others are told that it is being executed. Nearly none takes that long.
-	runningNews = 50 * time.Millisecond
 	// Pauses between attempts while a store is away: short at first, as failovers are; the longest is what a recovery may go unnoticed for.
 	retryFirst = 5 * time.Millisecond
 	retryMost  = 500 * time.Millisecond
@@ -122,13 +120,19 @@ func (x *executor) tellAll() {
 }
 
 func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) error {
-	batches := e.Batches // the timer may go off when the caller has the envelope again
-	news := time.AfterFunc(runningNews, func() { x.publisher.Publish(ctx, feed.Publication{Lane: x.lane, Running: batchIDs(batches)}) })
-	defer news.Stop()
+	batches := e.Batches // the news may be told when the caller has the envelope again
+	running := news{tell: func(running bool) {
+		told := feed.Publication{Lane: x.lane}
+		if running {
+			told.Running = batchIDs(batches)
+		}
+		x.publisher.Publish(ctx, told)
+	}}
+	defer running.end()
 	failed := map[id.ID]string{}
 	rest := e
 	for attempt, wait := 1, retryFirst; rest != nil; attempt++ {
-		err := x.attempt(ctx, rest, failed)
+		err := x.attempt(ctx, rest, failed, &running)
 		if err == nil {
 			return nil
 		}
@@ -142,12 +146,11 @@ func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) err
 			x.metrics.retries.Inc()
 			slog.WarnContext(ctx, "an envelope is tried again", "lane", x.lane, "envelope", e.ID(), "attempt", attempt, "error", err)
 		}
-		paused := errors.Is(err, errPaused) && news.Stop() // what is kept from running is not running
+		if errors.Is(err, errPaused) {
+			running.withdraw()
+		}
 		if !pause(ctx, wait) {
 			return ctx.Err()
-		}
-		if paused {
-			news.Reset(runningNews)
 		}
 		wait = min(2*wait, retryMost)
 	}
@@ -225,7 +228,7 @@ func (x *executor) discardEnded(ctx context.Context, e *operation.Envelope) (end
 }
 
 // attempt executes the envelope in one transaction. Operations in failed get the outcome failed without being tried.
-func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed map[id.ID]string) (err error) {
+func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, running *news) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil { // outside any one command: loading or storing
 			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
@@ -233,7 +236,7 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 		}
 	}()
 	began := time.Now()
-	work := work{executor: x, envelope: e, failed: failed, startedAt: began.UTC().Truncate(time.Microsecond)}
+	work := work{executor: x, envelope: e, failed: failed, running: running, startedAt: began.UTC().Truncate(time.Microsecond)}
 	err = x.db.Write(ctx, work.run)
 	if x.flowing = err == nil; err != nil {
 		if work.deciding {

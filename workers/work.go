@@ -18,6 +18,7 @@ type work struct {
 	*executor
 	envelope  *operation.Envelope
 	failed    map[id.ID]string
+	running   *news
 	startedAt time.Time
 
 	commands []operation.Command
@@ -40,6 +41,7 @@ func (w *work) run(tx database.Tx) error {
 			return errPaused
 		}
 	}
+	w.running.begin()
 	w.commands = w.envelope.Commands
 	w.round, err = w.counter.load(tx, w.healthy())
 	if err == nil {

@@ -1,0 +1,82 @@
+package workers
+
+import (
+	"testing"
+	"time"
+
+	"guichet/models/database"
+	"guichet/models/feed"
+	"guichet/models/operation"
+)
+
+// What a paused lane keeps from running is never said to run, however long it takes the lane to find out.
+func TestPausedIsNotRunning(t *testing.T) {
+	onBothStores(t, func(t *testing.T, r *rig) {
+		hub := feed.NewHub(feed.NewLog(r.db), &r.clock)
+		go hub.Run(t.Context(), nil)
+		x := r.executor()
+		x.publisher = feed.NewPublisher(hub, nil)
+		e := r.journal(order{Text: "a"})
+		r.pause(true)
+		locked, release, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
+		go func() {
+			done <- r.db.Write(t.Context(), func(tx database.Tx) error {
+				_, err := operation.LockLane(tx, fakeLane)
+				close(locked)
+				<-release
+				return err
+			})
+		}()
+		<-locked
+		go func() { done <- x.execute(t.Context(), e) }()
+		look := time.NewTicker(runningNews / 10)
+		defer look.Stop()
+		for looks := range 60 { // six times as long as it takes to say so, and half of it after the lane has found out
+			<-look.C
+			if !hub.RunningSince(fakeLane, e.Commands[0].ID).IsZero() {
+				t.Fatal("it runs")
+			}
+			if looks == 30 {
+				close(release)
+			}
+		}
+		r.pause(false)
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestNews(t *testing.T) {
+	t.Parallel()
+	told := make(chan bool, 10)
+	n := news{tell: func(running bool) { told <- running }}
+	expect := func(want bool) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != want {
+				t.Errorf("told %t", got)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("not told")
+		}
+	}
+	n.withdraw() // of which nothing was told
+	n.begin()
+	n.begin()
+	expect(true)
+	n.begin()
+	n.withdraw()
+	expect(false)
+	n.begin()
+	expect(true)
+	n.end()
+	n.begin()
+	n.end()
+	if len(told) != 0 {
+		t.Errorf("told %t", <-told)
+	}
+}
