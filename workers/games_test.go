@@ -44,6 +44,7 @@ func (r *rig) parlour() *parlour {
 	p := &parlour{rig: r, ada: person{r.ids.Next(), "ada"}, grace: person{r.ids.Next(), "grace"}}
 	p.x = p.seize()
 	p.enter(p.ada)
+	p.enter(p.grace)
 	return p
 }
 
@@ -159,7 +160,7 @@ func TestTwoAcceptAtOnce(t *testing.T) {
 		alan := person{r.ids.Next(), "alan"}
 		for round := range all / together {
 			var hers, his []gameCommand
-			for _, game := range p.inviteMany(together) {
+			for _, game := range p.inviteMany(together, p.grace, alan) {
 				hers, his = append(hers, acceptance(p.grace, game)), append(his, acceptance(alan, game))
 			}
 			if round%2 == 1 {
@@ -226,13 +227,15 @@ func TestTwoAcceptAtOnce(t *testing.T) {
 }
 
 // inviteMany has as many people invite, each in a room of their own.
-func (p *parlour) inviteMany(n int) (made []id.ID) {
+func (p *parlour) inviteMany(n int, others ...person) (made []id.ID) {
 	p.Helper()
 	var invitations []gameCommand
 	members := database.Rows{Table: "room_members", Columns: []string{"room_id", "user_id", "username", "entered_at_us", "lamport"}}
 	for range n {
 		room, inviter := p.ids.Next(), person{p.ids.Next(), "somebody"}
-		members.Add(room[:], inviter.id[:], inviter.name, 1, 1)
+		for _, who := range append(others, inviter) {
+			members.Add(room[:], who.id[:], who.name, 1, 1)
+		}
 		invitations = append(invitations, p.invitation(inviter, room, 3600))
 	}
 	if err := p.db.Write(p.Context(), members.Insert); err != nil {
@@ -335,7 +338,6 @@ func TestClockRunsOut(t *testing.T) {
 func TestInvitersLeave(t *testing.T) {
 	onBothStores(t, func(t *testing.T, r *rig) {
 		p := r.parlour()
-		p.enter(p.grace)
 		hers, other := p.does(p.invitation(p.ada, chat.Lobby, 60)), p.does(p.invitation(p.grace, chat.Lobby, 60))
 		defer p.attend()()
 		p.exec("DELETE FROM room_members WHERE user_id = ?", p.ada.id[:])
@@ -348,49 +350,6 @@ func TestInvitersLeave(t *testing.T) {
 		}
 		if n := p.query("SELECT COUNT(*) FROM operations WHERE kind = ?", games.KindWithdrawal); n != 1 {
 			t.Errorf("%d withdrawals", n)
-		}
-	})
-}
-
-// What the house submits in vain, as what runs into a fault, is not submitted again and again: each would be a row of the journal for ever.
-func TestEndingsInVain(t *testing.T) {
-	onBothStores(t, func(t *testing.T, r *rig) {
-		game, room := r.ids.Next(), r.ids.Next()
-		a := &attendance{x: r.executor(), ids: id.NewGenerator(), fenced: func(err error) { t.Error(err) }} // whose counter takes orders, and knows no games
-		e := gamesEnder{kind: games.KindWithdrawal, find: func(tx database.Tx) ([]id.ID, error) { return games.Left(tx, 5) }}
-		submitted := func() int64 {
-			t.Helper()
-			for range 5 {
-				if err := e.end(t.Context(), a); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return r.query("SELECT COUNT(*) FROM operations WHERE kind = ?", games.KindWithdrawal)
-		}
-		if n := submitted(); n != 0 {
-			t.Fatalf("%d withdrawals of nothing", n)
-		}
-		wait := func(game id.ID) {
-			r.exec(`INSERT INTO games (id, room_id, status, black_id, black, moves, move_seconds, invited_at_us, lamport) VALUES (?, ?, 'invited', ?, 'ada', '', 60, 1, 1)`, game[:], room[:], room[:])
-		}
-		wait(game)
-		if n := submitted(); n != 2 {
-			t.Fatalf("%d withdrawals, want one and another", n)
-		}
-		for n := int64(3); n < 12; n++ { // each pause is longer, to an end
-			before := e.pause
-			e.until = time.Now()
-			<-time.After(time.Millisecond)
-			if got := submitted(); got != n || e.pause < before || e.pause > endGamesLater || e.pause == before && before < endGamesLater {
-				t.Errorf("%d withdrawals, want %d; the pause was %v and is %v", got, n, before, e.pause)
-			}
-		}
-		r.exec("DELETE FROM games")
-		e.until = time.Now()
-		<-time.After(time.Millisecond)
-		wait(r.ids.Next())
-		if n := submitted(); n != 13 || e.pause != 2*endGamesEvery { // what is to be ended now is another
-			t.Errorf("%d withdrawals, and the pause is %v", n, e.pause)
 		}
 	})
 }

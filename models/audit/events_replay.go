@@ -3,7 +3,6 @@ package audit
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"guichet/models/bank"
 	"guichet/models/database"
@@ -24,7 +23,11 @@ type eventsReplayer struct {
 }
 
 func newEventsReplayer(tx database.Tx, ledger *bank.Ledger) (replayer, error) {
-	x := &eventsReplayer{refused: map[id.ID]problem.Code{}, used: map[id.ID][]ticketRow{}, recorded: map[id.ID]*events.Reservation{}}
+	refused, err := readRefused(tx, events.Lane)
+	if err != nil {
+		return nil, err
+	}
+	x := &eventsReplayer{refused: refused, used: map[id.ID][]ticketRow{}, recorded: map[id.ID]*events.Reservation{}}
 	var all []events.Event
 	for e, err := range eventRows(tx) {
 		if err != nil {
@@ -43,13 +46,6 @@ func newEventsReplayer(tx database.Tx, ledger *bank.Ledger) (replayer, error) {
 		if t.status == events.TicketUsed {
 			x.used[t.reservation] = append(x.used[t.reservation], *t)
 		}
-	}
-	for r, err := range eventRefusals(tx) {
-		if err != nil {
-			return nil, err
-		}
-		code, _, _ := strings.Cut(r.problem.String, "\n")
-		x.refused[r.operation] = problem.Code(code)
 	}
 	x.round = events.NewRound(ledger, all, reservations, map[events.Seat]id.ID{}, nil)
 	return x, nil

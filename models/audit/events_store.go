@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"database/sql"
 	"iter"
 
 	"guichet/models/bank"
@@ -36,18 +35,6 @@ type eventRow struct {
 	startsUs int64
 	sections string
 	stamp    lamport.Stamp
-}
-
-// eventRefusals yields the payments and refunds that were refused.
-func eventRefusals(tx database.Tx) iter.Seq2[*refusalRow, error] {
-	return query(tx, "SELECT operation_id, problem FROM outcomes WHERE lane = '"+events.Lane+"' AND status = 'rejected'", func(r *refusalRow) []any {
-		return []any{&r.operation, &r.problem}
-	})
-}
-
-type refusalRow struct {
-	operation id.ID
-	problem   sql.NullString
 }
 
 type ticketRow struct {

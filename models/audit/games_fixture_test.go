@@ -96,7 +96,7 @@ func endGames(kind string, ended ...id.ID) command {
 type tournament struct {
 	won, drawn, resigned, late, playing, waiting id.ID // games
 	withdrawn, left                              id.ID // by their inviter, and because she had left
-	refused, accepting, winning                  id.ID // operations
+	refused, accepting, winning, absent          id.ID // operations
 }
 
 // playGames lets processes, whose clocks have nothing to do with each other, make a tournament.
@@ -165,6 +165,9 @@ func (h *house) playGames() (past tournament) {
 	e = door.accept(games.Lane, invite("BOB1", 90))
 	standby.execute(e)
 	past.waiting = e.Commands[0].ID
+	e = otherDoor.accept(games.Lane, acceptGame("EVE1", past.waiting)) // who has left
+	past.absent = e.Commands[0].ID
+	standby.execute(e)
 	return past
 }
 

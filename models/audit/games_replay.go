@@ -19,10 +19,16 @@ type gamesReplayer struct {
 	// withdrawn are the games that were withdrawn at a stamp. Who is in a room is not decided in the lane, so the journal does not know whether an inviter had left;
 	// a withdrawal remembers the operation that found out. All that follows from it is replayed.
 	withdrawn map[lamport.Stamp][]id.ID
+	// refused are the operations that were refused: for the same reason, that an acceptor was not there is taken from their codes.
+	refused map[id.ID]problem.Code
 }
 
 func newGamesReplayer(tx database.Tx, _ *bank.Ledger) (replayer, error) {
-	x := &gamesReplayer{referee: games.NewReferee(nil, nil), withdrawn: map[lamport.Stamp][]id.ID{}}
+	refused, err := readRefused(tx, games.Lane)
+	if err != nil {
+		return nil, err
+	}
+	x := &gamesReplayer{referee: games.NewReferee(nil, nil), withdrawn: map[lamport.Stamp][]id.ID{}, refused: refused}
 	for row, err := range gameRows(tx) {
 		if err != nil {
 			return nil, err
@@ -41,6 +47,9 @@ func (x *gamesReplayer) replay(command *operation.Command, cause bank.Cause) *pr
 	}
 	for _, game := range x.withdrawn[cause.Stamp] {
 		x.referee.Left(game, true)
+	}
+	if g := x.referee.Find(c.Acceptance.Game); g != nil {
+		x.referee.Away(g.Room, command.UserID, x.refused[cause.OperationID] == problem.NotAMember)
 	}
 	defer x.referee.Forget()
 	_, refusal := x.referee.Decide(games.Cause{OperationID: cause.OperationID, UserID: command.UserID, Stamp: cause.Stamp, At: cause.At}, c)

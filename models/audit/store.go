@@ -3,6 +3,7 @@ package audit
 import (
 	"database/sql"
 	"iter"
+	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -12,6 +13,7 @@ import (
 	"guichet/models/lamport"
 	"guichet/models/money"
 	"guichet/models/operation"
+	"guichet/models/problem"
 )
 
 // query streams the rows of a query, so that a journal of any length is read in little memory. The row that is yielded is overwritten by the next.
@@ -251,4 +253,23 @@ func recorded(tx database.Tx) iter.Seq2[*recordedRow, error] {
 		return []any{&r.ID, &r.UserID, &r.Lane, &r.Kind, &r.payload, &r.submittedUs, &r.sequence, &r.status, &r.stamp, &r.finishedUs, &r.problem, &r.part, &r.entryKind, &r.reference,
 			&r.atUs}
 	})
+}
+
+// readRefused reads with which codes operations of a lane were refused.
+func readRefused(tx database.Tx, lane string) (map[id.ID]problem.Code, error) {
+	type row struct {
+		operation id.ID
+		problem   sql.NullString
+	}
+	refused := map[id.ID]problem.Code{}
+	for r, err := range query(tx, "SELECT operation_id, problem FROM outcomes WHERE lane = '"+lane+"' AND status = 'rejected'", func(r *row) []any {
+		return []any{&r.operation, &r.problem}
+	}) {
+		if err != nil {
+			return nil, err
+		}
+		code, _, _ := strings.Cut(r.problem.String, "\n")
+		refused[r.operation] = problem.Code(code)
+	}
+	return refused, nil
 }

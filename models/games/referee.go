@@ -24,6 +24,7 @@ type Referee struct {
 	records map[id.ID]*Record // by user; who has none has played no game to its end
 	waiting map[place]*Game   // invitations that wait
 	gone    map[id.ID]bool    // invitations that wait, and whose inviters have left the room since
+	away    map[place]bool    // who is not in a room
 
 	// What is to be stored.
 	made    []*Game
@@ -31,12 +32,12 @@ type Referee struct {
 	scored  map[id.ID]*Record // likewise
 }
 
-// place is where somebody waits.
+// place is somebody in a room.
 type place struct{ room, user id.ID }
 
 // NewReferee returns a referee of the given games and records.
 func NewReferee(games []*Game, records []*Record) *Referee {
-	r := &Referee{games: make(map[id.ID]*Game, len(games)), records: make(map[id.ID]*Record, len(records)), waiting: map[place]*Game{}, gone: map[id.ID]bool{}}
+	r := &Referee{games: make(map[id.ID]*Game, len(games)), records: make(map[id.ID]*Record, len(records)), waiting: map[place]*Game{}, gone: map[id.ID]bool{}, away: map[place]bool{}}
 	for _, g := range games {
 		r.games[g.ID] = g
 		if g.Status == Invited {
@@ -52,6 +53,9 @@ func NewReferee(games []*Game, records []*Record) *Referee {
 
 // Left notes whether the inviter of a game that waits has left the room since, even if they have come back: who is in a room is decided elsewhere.
 func (r *Referee) Left(game id.ID, left bool) { r.gone[game] = left }
+
+// Away notes whether somebody is not in a room, which keeps them from accepting there.
+func (r *Referee) Away(room, user id.ID, away bool) { r.away[place{room, user}] = away }
 
 // Find returns a game that was loaded or made, or nil.
 func (r *Referee) Find(game id.ID) *Game { return r.games[game] }
@@ -113,7 +117,7 @@ func (r *Referee) invite(c Cause, command *InvitationCommand) (changed []*Game, 
 	return append(changed, g), nil
 }
 
-// accept refuses unknown_game, own_game, game_taken (once somebody has accepted, for ever) and not_waiting.
+// accept refuses unknown_game, own_game, game_taken (once somebody has accepted, for ever), not_waiting and not_a_member.
 func (r *Referee) accept(c Cause, command *AcceptanceCommand) ([]*Game, *problem.Problem) {
 	g := r.games[command.Game]
 	switch {
@@ -127,6 +131,8 @@ func (r *Referee) accept(c Cause, command *AcceptanceCommand) ([]*Game, *problem
 		return nil, problem.New(problem.NotWaiting, "the invitation was withdrawn")
 	case r.withdrawLeft(c, g):
 		return []*Game{g}, problem.New(problem.NotWaiting, "whoever invited has left the room")
+	case r.away[place{g.Room, c.UserID}]:
+		return nil, problem.New(problem.NotAMember, "you have left the room")
 	}
 	delete(r.waiting, place{g.Room, g.Black.ID})
 	g.Status, g.White = Playing, Player{c.UserID, command.User}

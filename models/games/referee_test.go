@@ -183,6 +183,25 @@ func TestInviterHasLeft(t *testing.T) {
 	}
 }
 
+func TestAcceptorHasLeft(t *testing.T) {
+	t.Parallel()
+	table := newTable(t)
+	game := table.does(invitation("ada", table.room, 60)).ID
+	table.Away(table.room, people["grace"], true)
+	table.refuses(acceptance("grace", game), problem.NotAMember)
+	table.Away(table.room, people["ada"], true) // of whom it is Left that counts
+	table.does(acceptance("alan", game))
+	table.refuses(acceptance("grace", game), problem.GameTaken)
+	table.does(moveTo("ada", game, 7, 7))
+
+	another := table.does(invitation("ada", table.room, 60)).ID
+	table.Left(another, true)
+	table.refusesAfter(acceptance("grace", another), problem.NotWaiting)
+	third := table.does(invitation("ada", table.room, 60)).ID
+	table.Away(table.room, people["grace"], false)
+	table.does(acceptance("grace", third))
+}
+
 func TestMoving(t *testing.T) {
 	t.Parallel()
 	table := newTable(t)

@@ -17,7 +17,7 @@ import (
 // Round is a referee of what a round of commands touches, as it is loaded and saved.
 type Round struct {
 	*Referee
-	entered lamport.Stamp // the largest stamp at which an inviter has entered their room
+	entered lamport.Stamp // the largest stamp at which somebody has entered the room where they invite or accept
 }
 
 // Submitted is a command and whose it is.
@@ -29,8 +29,8 @@ type Submitted struct {
 // LastStamp is the largest stamp of what was loaded.
 func (r *Round) LastStamp() lamport.Stamp { return max(r.entered, r.Referee.LastStamp()) }
 
-// Load reads what the commands touch: first the games, then, locked in the order of their keys, the places of inviters in their rooms and the records of the players.
-// Who leaves a room waits for the round, so that nobody is told that a game has begun after its inviter has left. Games need no locks of their own: who changes them
+// Load reads what the commands touch: first the games, then, locked in the order of their keys, the places in their rooms of those who invite and accept, and the
+// records of the players. Who leaves a room waits for the round, so that nobody is told that a game has begun after one of the two has left. Games need no locks of their own: who changes them
 // has the lane's row locked.
 func Load(tx database.Tx, commands []Submitted) (*Round, error) {
 	n := newNeeds(commands)
@@ -45,6 +45,7 @@ func Load(tx database.Tx, commands []Submitted) (*Round, error) {
 	for _, g := range games {
 		n.addPlayers(g)
 	}
+	accepting := n.addAccepting(commands, games)
 	var records []*Record
 	entered := map[place]lamport.Stamp{}
 	err = tx.Deferred(func(tx database.Tx) error {
@@ -68,25 +69,29 @@ func Load(tx database.Tx, commands []Submitted) (*Round, error) {
 			r.Left(g.ID, true)
 		}
 	}
+	for _, at := range accepting {
+		_, member := entered[at]
+		r.Away(at.room, at.user, !member)
+	}
 	return r, err
 }
 
 // needs is what a round has to have read before it can decide its commands.
 type needs struct {
-	games    map[id.ID]bool
-	inviting map[place]bool // where somebody invites, and may be waiting already
-	players  map[id.ID]bool
+	games   map[id.ID]bool
+	at      map[place]bool // where somebody invites, and may be waiting already, or accepts
+	players map[id.ID]bool
 }
 
 func newNeeds(commands []Submitted) *needs {
-	n := &needs{games: map[id.ID]bool{}, inviting: map[place]bool{}, players: map[id.ID]bool{}}
+	n := &needs{games: map[id.ID]bool{}, at: map[place]bool{}, players: map[id.ID]bool{}}
 	for _, c := range commands {
 		for _, game := range c.Games() {
 			n.games[game] = true
 		}
 		switch c.Kind {
 		case KindInvitation:
-			n.inviting[place{c.Invitation.Room, c.UserID}] = true
+			n.at[place{c.Invitation.Room, c.UserID}] = true
 			n.players[c.UserID] = true // the game may be over in the same round
 		case KindAcceptance:
 			n.players[c.UserID] = true
@@ -101,8 +106,23 @@ func (n *needs) addPlayers(g *Game) {
 		n.players[g.White.ID] = true
 	}
 	if g.Status == Invited {
-		n.inviting[place{g.Room, g.Black.ID}] = true
+		n.at[place{g.Room, g.Black.ID}] = true
 	}
+}
+
+// addAccepting returns where somebody accepts.
+func (n *needs) addAccepting(commands []Submitted, games []*Game) (accepting []place) {
+	rooms := make(map[id.ID]id.ID, len(games))
+	for _, g := range games {
+		rooms[g.ID] = g.Room
+	}
+	for _, c := range commands {
+		if room, found := rooms[c.Acceptance.Game]; found && c.Kind == KindAcceptance {
+			accepting = append(accepting, place{room, c.UserID})
+			n.at[place{room, c.UserID}] = true
+		}
+	}
+	return accepting
 }
 
 // queryGames reads the games that are named, and those that wait where somebody invites.
@@ -136,9 +156,9 @@ func (n *needs) queryGames(tx database.Tx, visit func(*Game)) error {
 // placesAtOnce is how many places one statement names: each is three values, of which SQLite's driver takes few gladly.
 const placesAtOnce = 150
 
-// places are where somebody invites, in the order of the keys.
+// places are where somebody invites or accepts, in the order of the keys.
 func (n *needs) places() []place {
-	return slices.SortedFunc(maps.Keys(n.inviting), func(a, b place) int {
+	return slices.SortedFunc(maps.Keys(n.at), func(a, b place) int {
 		if byRoom := bytes.Compare(a.room[:], b.room[:]); byRoom != 0 {
 			return byRoom
 		}
@@ -146,7 +166,7 @@ func (n *needs) places() []place {
 	})
 }
 
-// lockMembers reads at which stamps inviters have entered their rooms. Who is not in the room has no row.
+// lockMembers reads at which stamps those who invite or accept have entered their rooms. Who is not in the room has no row.
 func (n *needs) lockMembers(tx database.Tx, into map[place]lamport.Stamp) error {
 	for chunk := range slices.Chunk(n.places(), placesAtOnce) {
 		var args []any

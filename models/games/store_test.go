@@ -346,6 +346,27 @@ func TestLate(t *testing.T) {
 	})
 }
 
+// Who has left the room while their acceptance waited in line does not play; who has come back does.
+func TestAcceptorsWhoLeave(t *testing.T) {
+	onBothStores(t, func(t *testing.T, db *database.DB) {
+		h := newHouse(t, db)
+		h.enter(chat.Lobby, "ada", "grace")
+		first := invitation("ada", chat.Lobby, 60)
+		h.must(first)
+		h.leave(chat.Lobby, "grace")
+		h.wants([]problem.Code{problem.NotAMember, problem.NotAMember}, acceptance("grace", first.id), acceptance("alan", first.id))
+		if g := h.get(first.id); g.Status != Invited {
+			t.Errorf("%+v", g)
+		}
+		h.enter(chat.Lobby, "grace")
+		entered := h.clock.Now()
+		h.must(acceptance("grace", first.id))
+		if g := h.get(first.id); g.Status != Playing || g.Lamport <= entered {
+			t.Errorf("%+v", g)
+		}
+	})
+}
+
 // What a round loads is enough: it decides as a referee does that has everything in memory, always, and what it stores is what that has.
 func TestRoundsLikeMemory(t *testing.T) {
 	onBothStores(t, func(t *testing.T, db *database.DB) {
@@ -363,6 +384,8 @@ func TestRoundsLikeMemory(t *testing.T) {
 						h.enter(room, name)
 						entered[at] = h.clock.Now()
 					}
+					_, there := entered[at]
+					memory.Away(room, people[name], !there)
 				}
 			}
 			for at, g := range memory.waiting {
