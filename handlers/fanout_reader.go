@@ -214,10 +214,10 @@ func (s *shard) sweep(now time.Time) {
 	}
 }
 
-// touch counts streams as use of their sessions, and ends those whose session has ended.
+// touch counts streams as use of their sessions, and ends those that may not go on.
 func (s *shard) touch(due []*reader) {
 	for _, r := range due {
-		if !r.stillSignedIn(context.Background()) {
+		if !r.stillWelcome(context.Background()) {
 			s.drop(r)
 		}
 	}

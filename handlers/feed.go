@@ -176,6 +176,21 @@ func (l *listener) stillSignedIn(ctx context.Context) bool {
 	return !errors.Is(l.Identity.Touch(ctx, l.session), identity.ErrUnauthenticated)
 }
 
+// stillWelcome says whether the stream may go on: its session has not ended, and the rooms that it follows still admit its user, who may have given a ticket back.
+func (l *listener) stillWelcome(ctx context.Context) bool {
+	if !l.stillSignedIn(ctx) {
+		return false
+	}
+	ctx = withCall(ctx, &call{session: &l.session})
+	for _, room := range l.rooms() {
+		_, err := l.admitted(ctx, chat.RoomText(room))
+		if _, refused := errors.AsType[*problem.Problem](err); refused { // and no store that is away
+			return false
+		}
+	}
+	return true
+}
+
 // stream is one reader's connection while it is the request's. It is written by hand: the generated layer would send a stream only when it has ended.
 type stream struct {
 	*listener
@@ -273,7 +288,7 @@ func (f *stream) catchUp(until feed.Place) (ended bool, err error) {
 		default:
 		}
 		if time.Since(looked) >= heartbeat { // who has much to catch up on takes long
-			if looked = time.Now(); !f.stillSignedIn(f.ctx) {
+			if looked = time.Now(); !f.stillWelcome(f.ctx) {
 				return true, nil
 			}
 		}
@@ -319,7 +334,7 @@ func (f *stream) follow(live *feed.Subscription) {
 		case <-f.closing:
 			return
 		case <-beat.C:
-			if f.write([]byte(stillHere)) != nil || !f.stillSignedIn(f.ctx) {
+			if f.write([]byte(stillHere)) != nil || !f.stillWelcome(f.ctx) {
 				return
 			}
 		case <-live.More():

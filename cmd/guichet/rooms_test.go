@@ -174,7 +174,7 @@ func TestRoomsOfEvents(t *testing.T) {
 		ada.tryEnter(theirs.ID).problem(t, 403, "ticket_required")
 		paid := ada.paid(held)
 		ada.enter(theirs.ID)
-		ada.followRoom(theirs.ID).close()
+		listening, watching := ada.followRoom(theirs.ID), b.admin.followRoom(theirs.ID)
 		if _, a := bob.tryFollow("?topics=room:" + theirs.ID); a.status != http.StatusForbidden {
 			t.Errorf("following without a ticket: %d %s", a.status, a.body)
 		}
@@ -194,6 +194,10 @@ func TestRoomsOfEvents(t *testing.T) {
 			}
 			return nil
 		})
+		listening.end()
+		if watching.over() {
+			t.Error("the stream of an admin, who needs no ticket, has ended too")
+		}
 		h.audit()
 	})
 }

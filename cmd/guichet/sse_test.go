@@ -254,6 +254,13 @@ func (f *feedReader) end() []feedEntry {
 	return rest
 }
 
+// over says whether the stream has ended.
+func (f *feedReader) over() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended
+}
+
 // position is that of the id that a browser would resume from: the id itself where no room is followed.
 func (f *feedReader) position() int64 {
 	f.mu.Lock()
