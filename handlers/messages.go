@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"guichet/api"
 	"guichet/models/chat"
@@ -70,19 +71,34 @@ func messageText(given string) (string, error) {
 	return said, nil
 }
 
-// postOnce posts what was not posted before with the same key. Keys are known to Redis, and to the database once it has the message.
+// postOnce posts what was not posted before with the same key. Keys are known to Redis, unless it has lost them, and to the database once it has the message.
 func (s *Server) postOnce(ctx context.Context, draft *messages.Draft) (messages.Posted, error) {
-	if draft.Key != nil {
-		posted, found, err := s.postedBefore(ctx, draft)
-		if found || errors.Is(err, errKeyReused) {
-			return posted, err
-		}
+	posted, found, err := s.postedWithKey(ctx, draft)
+	if found || err != nil {
+		return posted, err
 	}
-	posted, err := s.Messages.Post(ctx, draft)
+	posted, err = s.Messages.Post(ctx, draft)
 	if err == nil && !s.RedisIsDurable {
 		err = s.Messages.AwaitStored(ctx, &posted)
 	}
 	return posted, err
+}
+
+// postedWithKey looks for what was posted before with the draft's key. While the database is away, Redis knows as well; unless it has lost keys, and then the database
+// has to be waited for.
+func (s *Server) postedWithKey(ctx context.Context, draft *messages.Draft) (posted messages.Posted, found bool, err error) {
+	if draft.Key == nil {
+		return posted, false, nil
+	}
+	posted, found, err = s.postedBefore(ctx, draft, keyPatience)
+	if found || err == nil || errors.Is(err, errKeyReused) {
+		return posted, found, err
+	}
+	remembers, askErr := s.Messages.RemembersKeys(ctx, time.Now())
+	if remembers || askErr != nil {
+		return posted, false, askErr
+	}
+	return s.postedBefore(ctx, draft, journalPatience)
 }
 
 // postedDespite is what was posted before with the same key by somebody who would be refused now; else it is the refusal.
@@ -92,16 +108,16 @@ func (s *Server) postedDespite(ctx context.Context, text string, draft *messages
 		return messages.Posted{}, refusal
 	}
 	draft.Room = room
-	posted, found, err := s.postedBefore(ctx, draft)
+	posted, found, err := s.postedBefore(ctx, draft, keyPatience)
 	if !found && !errors.Is(err, errKeyReused) {
 		err = refusal
 	}
 	return posted, err
 }
 
-// postedBefore asks the database whether the key was used. If it is away, Redis knows as well, if it was for a message.
-func (s *Server) postedBefore(ctx context.Context, draft *messages.Draft) (posted messages.Posted, found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+// postedBefore asks the database whether the key was used.
+func (s *Server) postedBefore(ctx context.Context, draft *messages.Draft, patience time.Duration) (posted messages.Posted, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	answers, err := operation.FindAnswers(s.DB.Read(ctx), []operation.Key{*draft.Key})
 	if err != nil {

@@ -218,3 +218,42 @@ func TestMessagesMariaDBAway(t *testing.T) {
 	h.storedMessages(room, int64(len(acked)))
 	wantAmong(t, acked, speakers[0].allMessages(room, "?after=0&limit=200"))
 }
+
+// A key that Redis has lost is not taken for a new one while the database, which knows it, is away. What bears no key is said meanwhile.
+func TestMessageKeysWhileBothStoresFail(t *testing.T) {
+	t.Parallel()
+	h := newPrivateHouse(t)
+	p := h.serve()
+	room := h.openRoom("Hall")
+	ada, once := p.speaker(t, room), header("Idempotency-Key", "once")
+	first := ada.said(room, "Hello", once)
+	h.storedMessages(room, 1)
+	if err := h.redis.Wipe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the log anew", func() error {
+		if _, ok := ada.trySaying(room, "fresh"); !ok {
+			return fmt.Errorf("it is not said")
+		}
+		return nil
+	})
+	if err := h.mariadb.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ada.say(room, "Hello", once).problem(t, http.StatusServiceUnavailable, "unavailable")
+	ada.said(room, "meanwhile")
+	if err := h.mariadb.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the answer again", func() error {
+		a := ada.say(room, "Hello", once)
+		if a.status == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s", a.body)
+		}
+		var again chatMessage
+		if a.into(t, http.StatusCreated, &again); again.ID != first.ID || a.header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%+v; want %+v", again, first)
+		}
+		return nil
+	})
+}

@@ -145,9 +145,10 @@ func (l *Log) put(ctx context.Context, name string, f *foundation) (bool, error)
 	if err != nil {
 		return false, err
 	}
-	today := time.Now().UnixMilli() / day.Milliseconds()
+	now := time.Now().UnixMilli()
+	today := now / day.Milliseconds()
 	keys := []string{stateKey, roomsKey, logKey, loadingKey, prepared, keysOf(today), keysOf(today - 1)}
-	outcome, err := loadScript.Run(ctx, l.client, keys, name, len(f.rooms)/2, f.base, f.before, strconv.FormatInt(int64(f.stamp), 10)).Text()
+	outcome, err := loadScript.Run(ctx, l.client, keys, name, len(f.rooms)/2, f.base, f.before, strconv.FormatInt(int64(f.stamp), 10), now).Text()
 	return outcome == "loaded" || outcome == "there", err
 }
 

@@ -36,7 +36,8 @@ func newScript(name string) *redis.Script {
 // The keys, which share a hash tag, so that they are on one node of a cluster:
 //
 //	state      hash: base, the offset that the log began with when it was made; offset, of the newest message; stored, up to which the database has all; before,
-//	           the offset of the newest message of the database when the log was made; stamp, of the newest message. Without it, the log has to be made
+//	           the offset of the newest message of the database when the log was made; made, when that was, in milliseconds since 1970; stamp, of the newest message.
+//	           Without it, the log has to be made
 //	rooms      hash: room → sequence of its newest message
 //	log        stream: a batch an entry, whose id is the offset of its last message. It has what the database has not, and some of what is older
 //	poster:P   the number of the last batch of a process, and its head; gone some minutes after it
@@ -102,6 +103,18 @@ func stateOf(cmd *redis.SliceCmd) (s state, err error) {
 		}
 	}
 	return s, nil
+}
+
+// RemembersKeys says whether Redis knows every key with which a message was posted in the last 24 hours, for which keys are promised to be known: its log was made
+// longer ago, or when there were no messages.
+func (l *Log) RemembersKeys(ctx context.Context, now time.Time) (bool, error) {
+	values, err := l.client.HMGet(ctx, stateKey, "before", "made").Result()
+	if err != nil || values[0] == nil {
+		return false, err
+	}
+	made, _ := values[1].(string)
+	madeAt, _ := strconv.ParseInt(made, 10, 64) // that of a log without it is from before it was noted
+	return values[0] == "0" || now.Sub(time.UnixMilli(madeAt)) >= day, nil
 }
 
 // loadedState is the state of the log, which is made if need be.

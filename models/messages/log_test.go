@@ -409,3 +409,28 @@ func TestAwaitStored(t *testing.T) {
 		}
 	})
 }
+
+// Keys that Redis has lost are known to the database alone, for as long as they are promised to be known.
+func TestRemembersKeys(t *testing.T) {
+	onAllPairs(t, func(p *pair) {
+		remembers := func(in time.Duration) bool {
+			p.Helper()
+			known, err := p.log.RemembersKeys(p.Context(), time.Now().Add(in))
+			must(p, err)
+			return known
+		}
+		if remembers(0) {
+			p.Error("of a log that is not there")
+		}
+		p.posts(p.room(), 2) // the first that there are
+		if !remembers(0) {
+			p.Error("keys could have been used before there were messages")
+		}
+		p.storeAll()
+		p.wipe()
+		p.state()
+		if remembers(0) || remembers(day-time.Minute) || !remembers(day) {
+			p.Error("a log that was made beside messages that it knows no keys of")
+		}
+	})
+}
