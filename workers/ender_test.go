@@ -8,18 +8,18 @@ import (
 	"guichet/models/trips"
 )
 
-// An expiry that changes nothing, as one that runs into a fault, is not submitted again and again: each would be a row of the journal for ever.
-func TestExpiriesInVain(t *testing.T) {
+// What the house ends in vain, as what runs into a fault, is not submitted again and again: each would be a row of the journal for ever.
+func TestEndingsInVain(t *testing.T) {
 	onBothStores(t, func(t *testing.T, r *rig) {
 		owner, purchase := r.ids.Next(), r.ids.Next()
 		r.exec(`INSERT INTO purchases (id, user_id, account, trip_id, class, quantity, price, status, expires_at_us, created_at_us, lamport) VALUES (?, ?, 'A', ?, 'seat', 1, 1, 'held', 5, 1, 1)`,
 			purchase[:], owner[:], owner[:])
 		a := &attendance{x: r.executor(), ids: id.NewGenerator(), fenced: func(err error) { t.Error(err) }} // whose counter takes orders, and knows no purchases
-		var e expirer
+		e := ender{kind: trips.KindExpiry, find: heldTooLong}
 		submitted := func() int64 {
 			t.Helper()
 			for range 5 {
-				if err := e.expire(t.Context(), a); err != nil {
+				if err := e.end(t.Context(), a); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -36,7 +36,7 @@ func TestExpiriesInVain(t *testing.T) {
 			before := e.pause
 			e.until = time.Now()
 			<-time.After(time.Millisecond)
-			if got := submitted(); got != n || e.pause < before || e.pause > expireLater || e.pause == before && before < expireLater {
+			if got := submitted(); got != n || e.pause < before || e.pause > endLater || e.pause == before && before < endLater {
 				t.Errorf("%d expiries, want %d; the pause was %v and is %v", got, n, before, e.pause)
 			}
 		}
@@ -47,7 +47,7 @@ func TestExpiriesInVain(t *testing.T) {
 		r.exec(`INSERT INTO purchases (id, user_id, account, trip_id, class, quantity, price, status, expires_at_us, created_at_us, lamport) VALUES (?, ?, 'A', ?, 'seat', 1, 1, 'held', 5, 1, 1)`,
 			other[:], owner[:], owner[:])
 		r.exec("INSERT INTO held_purchases (expires_at_us, purchase_id) VALUES (5, ?)", other[:])
-		if n := submitted(); n != 13 || e.pause != 2*expireEvery { // what is due now is another
+		if n := submitted(); n != 13 || e.pause != 2*endEvery { // what is due now is another
 			t.Errorf("%d expiries, and the pause is %v", n, e.pause)
 		}
 	})

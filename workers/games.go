@@ -100,19 +100,11 @@ func (r *gamesRound) prepare(database.Tx) error { return nil }
 
 func (r *gamesRound) store(tx database.Tx) ([]feed.Entry, error) { return nil, r.Save(tx) }
 
-const (
-	// endGamesEvery is how often games are looked for whose clock has run out, and invitations whose inviters have left: whoever waits learns of it so late, and
-	// whoever moves too late is refused at once.
-	endGamesEvery = 500 * time.Millisecond
-	// endGamesLater is the longest pause after the house's operation has changed nothing, as one that ran into a fault: each is a row of the journal for ever.
-	endGamesLater = time.Minute
-)
-
-// attend ends the games that nobody else ends.
+// attend ends the games whose clock has run out, and the invitations whose inviters have left. Whoever moves too late is refused at once.
 func (gamesCounter) attend(ctx context.Context, a *attendance) {
-	late := gamesEnder{kind: games.KindTimeout, find: func(tx database.Tx) ([]id.ID, error) { return games.Late(tx, time.Now(), games.MaxEndings) }}
-	left := gamesEnder{kind: games.KindWithdrawal, find: func(tx database.Tx) ([]id.ID, error) { return games.Left(tx, games.MaxEndings) }}
-	a.every(ctx, endGamesEvery, "ending games", func(ctx context.Context) error {
+	late := ender{kind: games.KindTimeout, find: toEnd(func(tx database.Tx) ([]id.ID, error) { return games.Late(tx, time.Now(), games.MaxEndings) })}
+	left := ender{kind: games.KindWithdrawal, find: toEnd(func(tx database.Tx) ([]id.ID, error) { return games.Left(tx, games.MaxEndings) })}
+	a.every(ctx, endEvery, "ending games", func(ctx context.Context) error {
 		err := late.end(ctx, a)
 		if err == nil {
 			err = left.end(ctx, a)
@@ -121,31 +113,12 @@ func (gamesCounter) attend(ctx context.Context, a *attendance) {
 	})
 }
 
-// gamesEnder submits operations of one kind, each of the games that are to be ended then.
-type gamesEnder struct {
-	kind  string
-	find  func(tx database.Tx) ([]id.ID, error)
-	last  id.ID         // the first game of the last operation
-	pause time.Duration // before it is submitted again
-	until time.Time     // when that is over
-}
-
-// end submits operations until there is nothing to end any more.
-func (e *gamesEnder) end(ctx context.Context, a *attendance) error {
-	for time.Now().After(e.until) {
-		found, err := e.find(a.x.db.Read(ctx))
-		if err != nil || len(found) == 0 {
-			return err
+func toEnd(find func(tx database.Tx) ([]id.ID, error)) func(tx database.Tx) (first id.ID, payload any, err error) {
+	return func(tx database.Tx) (first id.ID, payload any, err error) {
+		found, err := find(tx)
+		if len(found) > 0 {
+			first = found[0]
 		}
-		if e.last != found[0] {
-			e.last, e.pause = found[0], endGamesEvery
-		} else { // it should have ended
-			e.pause = min(2*e.pause, endGamesLater)
-			e.until = time.Now().Add(e.pause)
-		}
-		if err := a.submit(ctx, e.kind, games.EndingCommand{Games: found}); err != nil {
-			return err
-		}
+		return first, games.EndingCommand{Games: found}, err
 	}
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 const (
 	// tendEvery is how often a holder looks after its lane: compares its fence, follows the pause flag, looks for what was left in the journal.
 	// It must stay well below the 2 s that the database grants the lane's idle connection.
-	tendEvery = 500 * time.Millisecond
+	tendEvery = time.Second
 	// left is how long a batch waits before it is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
 	left = 2 * time.Second
 )

@@ -93,42 +93,16 @@ func (r *tripsRound) prepare(database.Tx) error { return nil }
 
 func (r *tripsRound) store(tx database.Tx) ([]feed.Entry, error) { return nil, r.Save(tx) }
 
-const (
-	// expireEvery is how often tickets are looked for that are held for too long: for so long, and no longer, others find them taken that are not.
-	expireEvery = 500 * time.Millisecond
-	// expireLater is the longest pause after an expiry that has changed nothing, as one that ran into a fault: each is a row of the journal for ever.
-	expireLater = time.Minute
-)
-
 // attend has what is held for too long given back.
 func (t *tripsCounter) attend(ctx context.Context, a *attendance) {
-	e := expirer{}
-	a.every(ctx, expireEvery, "expiring purchases", func(ctx context.Context) error { return e.expire(ctx, a) })
+	held := ender{kind: trips.KindExpiry, find: heldTooLong}
+	a.every(ctx, endEvery, "expiring purchases", func(ctx context.Context) error { return held.end(ctx, a) })
 }
 
-// expirer submits expiries.
-type expirer struct {
-	last  id.ID         // the first purchase of the last expiry
-	pause time.Duration // before it is submitted again
-	until time.Time     // when that is over
-}
-
-// expire submits expiries until nothing is due any more.
-func (e *expirer) expire(ctx context.Context, a *attendance) error {
-	for time.Now().After(e.until) {
-		due, err := trips.Due(a.x.db.Read(ctx), time.Now(), trips.MaxExpiries)
-		if err != nil || len(due) == 0 {
-			return err
-		}
-		if e.last != due[0].Purchase {
-			e.last, e.pause = due[0].Purchase, expireEvery
-		} else { // it should have expired
-			e.pause = min(2*e.pause, expireLater)
-			e.until = time.Now().Add(e.pause)
-		}
-		if err := a.submit(ctx, trips.KindExpiry, trips.ExpiryCommand{Purchases: due}); err != nil {
-			return err
-		}
+func heldTooLong(tx database.Tx) (first id.ID, payload any, err error) {
+	due, err := trips.Due(tx, time.Now(), trips.MaxExpiries)
+	if len(due) > 0 {
+		first = due[0].Purchase
 	}
-	return nil
+	return first, trips.ExpiryCommand{Purchases: due}, err
 }

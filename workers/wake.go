@@ -15,7 +15,7 @@ const (
 	// hold. It must stay far below asynq's task lease of 30 s, because a dequeue
 	// repeated at the end of a hold still carries the lease time computed at its
 	// start.
-	wakeHold = time.Second
+	wakeHold = 5 * time.Second
 
 	// wakeBrake is the pause after a dequeue that failed. asynq tries again at
 	// once after an error, so without it every lane would spin while Redis answers

@@ -1,0 +1,46 @@
+package workers
+
+import (
+	"context"
+	"time"
+
+	"guichet/models/database"
+	"guichet/models/id"
+)
+
+const (
+	// endEvery is how often a counter looks for what the house has to end because its time is up: for so long, and no longer, others find it as it was.
+	endEvery = time.Second
+	// endLater is the longest pause after an operation that has changed nothing, as one that ran into a fault: each is a row of the journal for ever.
+	endLater = time.Minute
+)
+
+// ender submits the house's operations of one kind, each of what has to be ended then.
+type ender struct {
+	kind string
+	// find returns what has to be ended as the operation's payload, and the id of the first of it; zero if there is nothing.
+	find  func(tx database.Tx) (first id.ID, payload any, err error)
+	last  id.ID         // the first of the last operation
+	pause time.Duration // before it is submitted again
+	until time.Time     // when that is over
+}
+
+// end submits operations until there is nothing to end any more.
+func (e *ender) end(ctx context.Context, a *attendance) error {
+	for time.Now().After(e.until) {
+		first, payload, err := e.find(a.x.db.Read(ctx))
+		if err != nil || first.IsZero() {
+			return err
+		}
+		if e.last != first {
+			e.last, e.pause = first, endEvery
+		} else { // it should have ended
+			e.pause = min(2*e.pause, endLater)
+			e.until = time.Now().Add(e.pause)
+		}
+		if err := a.submit(ctx, e.kind, payload); err != nil {
+			return err
+		}
+	}
+	return nil
+}
