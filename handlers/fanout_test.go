@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"guichet/models/database"
 	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/identity"
 	"guichet/models/lamport"
+	"guichet/models/testbed/stores"
 )
 
 // station is a server with streams for whoever asks, of whatever topics, and a log that tells what the test says.
@@ -36,9 +36,7 @@ type station struct {
 
 func newStation(t *testing.T) *station {
 	t.Helper()
-	db, err := database.OpenSQLite(t.Context(), t.TempDir())
-	must(t, err)
-	s := &station{counter: newCounter(t, db), ids: id.NewGenerator(), told: make(chan []feed.Entry), present: map[string]int{}}
+	s := &station{counter: newCounter(t, stores.SQLite(t)), ids: id.NewGenerator(), told: make(chan []feed.Entry), present: map[string]int{}}
 	s.roomWatch = s
 	s.Hub.FollowAhead(s)
 	must(t, s.Hub.Start(t.Context()))

@@ -25,6 +25,7 @@ import (
 	"guichet/models/lamport"
 	"guichet/models/operation"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 	"guichet/models/ticket"
 	"guichet/models/trips"
 )
@@ -39,26 +40,11 @@ type counter struct {
 
 func onBothStores(t *testing.T, test func(t *testing.T, c *counter)) {
 	t.Helper()
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		db, err := database.OpenSQLite(t.Context(), t.TempDir())
-		must(t, err)
-		test(t, newCounter(t, db))
-	})
-	t.Run("mysql", func(t *testing.T) {
-		t.Parallel()
-		db, err := database.OpenMySQL(t.Context(), testbed.MySQL(t))
-		must(t, err)
-		test(t, newCounter(t, db))
-	})
+	stores.Each(t, func(t *testing.T, db *database.DB) { test(t, newCounter(t, db)) })
 }
 
 func newCounter(t *testing.T, db *database.DB) *counter {
 	t.Helper()
-	t.Cleanup(func() { _ = db.Close() })
-	_, err := db.Migrate(t.Context())
-	must(t, err)
 	lanes := []string{bank.Lane, trips.Lane, events.Lane, files.Lane, exchange.LaneName(0), exchange.LaneName(1)}
 	must(t, operation.EnsureLanes(t.Context(), db, lanes))
 	address := miniredis.RunT(t).Addr()

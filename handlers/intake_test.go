@@ -11,6 +11,7 @@ import (
 	"guichet/models/id"
 	"guichet/models/operation"
 	"guichet/models/problem"
+	"guichet/models/testbed/stores"
 )
 
 func submissionOf(user id.ID, key string, amount int) *submission {
@@ -113,9 +114,7 @@ func TestIntakeAnswers(t *testing.T) {
 // The batch that fills the lane is accepted in part.
 func TestIntakeFillsTheLane(t *testing.T) {
 	t.Parallel()
-	db, err := database.OpenSQLite(t.Context(), t.TempDir())
-	must(t, err)
-	c := newCounter(t, db)
+	c := newCounter(t, stores.SQLite(t))
 	in := c.intakes[bank.Lane]
 	in.LaneDepth = 4
 	var batch []*submission

@@ -14,15 +14,14 @@ import (
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/operation"
+	"guichet/models/testbed/stores"
 )
 
 // inMadeUpTime runs a test in a bubble, in which time passes only while everybody waits. The server's own channels must be of the bubble.
 func inMadeUpTime(t *testing.T, test func(t *testing.T, c *counter)) {
 	t.Helper()
 	t.Parallel()
-	db, err := database.OpenSQLite(t.Context(), t.TempDir())
-	must(t, err)
-	c := newCounter(t, db)
+	c := newCounter(t, stores.SQLite(t))
 	synctest.Test(t, func(t *testing.T) {
 		c.t, c.closing = t, make(chan struct{})
 		c.intakes[bank.Lane] = newIntake(bank.Lane, c.Server)

@@ -13,6 +13,7 @@ import (
 	"guichet/models/database"
 	"guichet/models/operation"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 // privateRig has a MariaDB that can be killed.
@@ -22,8 +23,7 @@ func privateRig(t *testing.T) (*rig, *testbed.MariaDB) {
 	if err := server.CreateDatabase(t.Context(), "guichet"); err != nil {
 		t.Fatal(err)
 	}
-	db, err := database.OpenMySQL(t.Context(), server.DSN("guichet"))
-	return newRig(t, db, err), server
+	return newRig(t, stores.MySQL(t, server.DSN("guichet"))), server
 }
 
 // The database is killed in the middle of transactions: each is tried again in its place, and nothing overtakes it.
@@ -69,8 +69,7 @@ func TestDatabaseKilledInTransaction(t *testing.T) {
 // A deadlock with somebody else rolls the lane's transaction back, which is tried again.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
-	db, err := database.OpenMySQL(t.Context(), testbed.MySQL(t))
-	r := newRig(t, db, err)
+	r := newRig(t, stores.MySQL(t, testbed.MySQL(t)))
 	r.exec("CREATE TABLE locks (id INT PRIMARY KEY, n INT NOT NULL DEFAULT 0)")
 	r.exec("INSERT INTO locks (id) VALUES (1), (2)")
 	x := r.executor()

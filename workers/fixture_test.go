@@ -22,6 +22,7 @@ import (
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestMain(m *testing.M) {
@@ -138,29 +139,13 @@ type rig struct {
 
 // onBothStores runs a test on SQLite and on MariaDB.
 func onBothStores(t *testing.T, test func(t *testing.T, r *rig)) {
-	t.Parallel()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		db, err := database.OpenSQLite(t.Context(), t.TempDir())
-		test(t, newRig(t, db, err))
-	})
-	t.Run("mariadb", func(t *testing.T) {
-		t.Parallel()
-		db, err := database.OpenMySQL(t.Context(), testbed.MySQL(t))
-		test(t, newRig(t, db, err))
-	})
+	t.Helper()
+	stores.Each(t, func(t *testing.T, db *database.DB) { test(t, newRig(t, db)) })
 }
 
-func newRig(t testing.TB, db *database.DB, err error) *rig {
+func newRig(t testing.TB, db *database.DB) *rig {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
 	r := &rig{TB: t, db: db, ids: id.NewGenerator(), counter: &fakeCounter{}, feed: feed.NewPublisher(nil, nil), metrics: newMetrics(prometheus.NewRegistry())}
-	if _, err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	r.exec("CREATE TABLE effects (operation_id BINARY(16) NOT NULL, text VARCHAR(8) NOT NULL CHECK (LENGTH(text) <= 8))")
 	if err := operation.EnsureLanes(t.Context(), db, []string{fakeLane}); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 	"guichet/models/trips"
 )
 
@@ -30,21 +31,10 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 // onBothStores runs a test on SQLite and on MariaDB.
 func onBothStores(t *testing.T, test func(t *testing.T, h *house)) {
 	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			must(t, operation.EnsureLanes(t.Context(), db, []string{holdsLane, bank.Lane, events.Lane, files.Lane, games.Lane, messages.Lane, trips.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
-			test(t, &house{T: t, db: db})
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
+	stores.Each(t, func(t *testing.T, db *database.DB) {
+		must(t, operation.EnsureLanes(t.Context(), db, []string{holdsLane, bank.Lane, events.Lane, files.Lane, games.Lane, messages.Lane, trips.Lane, exchange.LaneName(0), exchange.LaneName(1)}))
+		test(t, &house{T: t, db: db})
+	})
 }
 
 func must(t testing.TB, err error) {

@@ -18,6 +18,7 @@ import (
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -32,23 +33,11 @@ type fixture struct {
 // onBothStores runs a test on SQLite and on MariaDB.
 func onBothStores(t *testing.T, test func(f *fixture)) {
 	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := &fixture{T: t}
-			var err error
-			f.db, err = open(t)
-			f.must(err)
-			t.Cleanup(func() { _ = f.db.Close() })
-			_, err = f.db.Migrate(t.Context())
-			f.must(err)
-			f.must(operation.EnsureLanes(t.Context(), f.db, []string{Lane}))
-			test(f)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
+	stores.Each(t, func(t *testing.T, db *database.DB) {
+		f := &fixture{T: t, db: db}
+		f.must(operation.EnsureLanes(t.Context(), db, []string{Lane}))
+		test(f)
+	})
 }
 
 func (f *fixture) must(err error) {

@@ -12,6 +12,7 @@ import (
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -27,20 +28,7 @@ type house struct {
 // onBothStores runs a test on SQLite and on MariaDB.
 func onBothStores(t *testing.T, test func(t *testing.T, h *house)) {
 	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			test(t, &house{T: t, db: db, ids: id.NewGenerator()})
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
+	stores.Each(t, func(t *testing.T, db *database.DB) { test(t, &house{T: t, db: db, ids: id.NewGenerator()}) })
 }
 
 func must(t testing.TB, err error) {

@@ -14,27 +14,8 @@ import (
 	"guichet/models/lamport"
 	"guichet/models/money"
 	"guichet/models/problem"
-	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
-
-// onStores runs a test on SQLite and on MariaDB.
-func onStores(t *testing.T, test func(t *testing.T, db *database.DB)) {
-	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			test(t, db)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
-}
 
 func write(t *testing.T, db *database.DB, do func(tx database.Tx) error) {
 	t.Helper()
@@ -263,7 +244,7 @@ func (s *season) compare() {
 
 // TestRoundsAreStored: what rounds make of a store is what the rules make of memory, whatever of it the store has heard of before.
 func TestRoundsAreStored(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		s := newSeason(t, db, 1)
 		for range 60 {
 			s.play()
@@ -284,7 +265,7 @@ func TestRoundsAreStored(t *testing.T) {
 
 // TestLoadRound: of what the database and Redis say of a reservation the later counts, once, however often Redis says it.
 func TestLoadRound(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		e := insertEvent(t, db, Event{StartsAt: began.Add(time.Hour), Lamport: 9})
 		paid, held, unheard := row(e.ID, ids.Next(), StatusPaid, 1), row(e.ID, ids.Next(), StatusHeld, 2), row(e.ID, ids.Next(), StatusHeld, 3)
 		store(t, db, paid, held)
@@ -311,7 +292,7 @@ func TestLoadRound(t *testing.T) {
 
 // TestStoreReservations: a row follows while it is held, and is left alone once it is not, whatever comes late or twice.
 func TestStoreReservations(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		states := []Status{StatusHeld, StatusPaid, StatusReleased, StatusExpired, StatusRefunded}
 		event, user := ids.Next(), ids.Next()
 		type late struct{ before, after, want Reservation }
@@ -353,7 +334,7 @@ func TestStoreReservations(t *testing.T) {
 
 // TestNewlyExpired: that a reservation has expired is told until its row says so, and never of one that the row says something else of.
 func TestNewlyExpired(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		event, user := ids.Next(), ids.Next()
 		var batch, want []Reservation
 		for _, status := range []Status{"", StatusHeld, StatusPaid, StatusReleased, StatusExpired, StatusRefunded} {
@@ -386,7 +367,7 @@ func TestNewlyExpired(t *testing.T) {
 
 // TestReservationLists: whatever the filter, pages show what there is, newest first, each once.
 func TestReservationLists(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		random := rand.New(rand.NewPCG(3, 4))
 		events, users := []id.ID{ids.Next(), ids.Next()}, []id.ID{ids.Next(), ids.Next(), ids.Next()}
 		states := []Status{StatusHeld, StatusPaid, StatusReleased, StatusExpired, StatusRefunded}
@@ -429,7 +410,7 @@ func TestReservationLists(t *testing.T) {
 
 // TestEventLists: events come in the order in which they start, those that start at once by their ids.
 func TestEventLists(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		tx := db.Read(t.Context())
 		if found, err := Events(tx, time.Time{}, id.ID{}, 5); err != nil || len(found) != 0 {
 			t.Errorf("%v, %v", found, err)
@@ -493,7 +474,7 @@ func TestEventLists(t *testing.T) {
 
 // TestReadSnapshot: Redis is made anew from what is held, also past its time, and what is sold, and from nothing else.
 func TestReadSnapshot(t *testing.T) {
-	onStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		room := WaitingRoom{Rate: 5, Window: time.Minute}
 		e, other := insertEvent(t, db, Event{StartsAt: began.Add(time.Hour), MaxPerUser: 6, Waiting: room}), insertEvent(t, db, Event{StartsAt: began})
 		user := ids.Next()

@@ -16,27 +16,10 @@ import (
 	"guichet/models/money"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
-
-func onBothStores(t *testing.T, test func(t *testing.T, db *database.DB)) {
-	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			ok(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			ok(t, err)
-			test(t, db)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
-}
 
 func ok(t testing.TB, err error) {
 	t.Helper()
@@ -287,7 +270,7 @@ func (h *hall) compareAccounts(tx database.Tx) {
 
 // A random flow in rounds of all sizes, through faults and takeovers, is decided and stored as one with everything in memory would be.
 func TestFloor(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHall(t, db)
 		for _, account := range slices.Sorted(maps.Keys(crowd)) {
 			h.round([]Submitted{
@@ -331,7 +314,7 @@ func TestFloor(t *testing.T) {
 
 // An order whose owner cannot take the proceeds is passed over: the one behind it is within reach, though the quantity alone would not reach it.
 func TestFloorReachesBehindFullAccounts(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHall(t, db)
 		of := func(account string, c Command) []Submitted {
 			return []Submitted{{Command: &c, User: h.users[account]}}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"guichet/models/lamport"
+	"guichet/models/testbed/stores"
 )
 
 // fakeAhead is a log in memory.
@@ -188,7 +189,7 @@ func TestResumingInBothLogs(t *testing.T) {
 }
 
 func resumeInBothLogs(t *testing.T, rng *rand.Rand) {
-	db, log := openSQLite(t), newFakeAhead()
+	db, log := stores.SQLite(t), newFakeAhead()
 	topics := []string{"room:lobby", "room:x", "room:y", "user:1", "event:1"}
 	hubs := make([]*Hub, 3)
 	for i := range hubs {
@@ -264,7 +265,7 @@ func resumeInBothLogs(t *testing.T, rng *rand.Rand) {
 // The backlog is told in the order of the stamps, however many pages it takes.
 func TestBacklogMergesByStamps(t *testing.T) {
 	t.Parallel()
-	db, log := openSQLite(t), newFakeAhead()
+	db, log := stores.SQLite(t), newFakeAhead()
 	hub := NewHub(NewLog(db), &lamport.Clock{})
 	hub.FollowAhead(log)
 	rng := rand.New(rand.NewPCG(7, 7))
@@ -299,7 +300,7 @@ func TestBacklogMergesByStamps(t *testing.T) {
 // What is older than what is kept of either log, and what neither has had yet, is a gap. Who follows no room does not depend on the log.
 func TestBacklogBegins(t *testing.T) {
 	t.Parallel()
-	db, log := openSQLite(t), newFakeAhead()
+	db, log := stores.SQLite(t), newFakeAhead()
 	hub := NewHub(NewLog(db), &lamport.Clock{})
 	hub.FollowAhead(log)
 	for n := range 10 {
@@ -337,7 +338,7 @@ func TestBacklogBegins(t *testing.T) {
 // The hub follows the log from where it is, through times when that is away, and its one goroutine tells entries of both.
 func TestHubFollowsTheLog(t *testing.T) {
 	t.Parallel()
-	db := openSQLite(t)
+	db := stores.SQLite(t)
 	synctest.Test(t, func(t *testing.T) {
 		log := newFakeAhead()
 		log.add(said("room:x", 5, 5))

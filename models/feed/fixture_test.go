@@ -22,35 +22,6 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// onBothStores runs a test on SQLite and on MariaDB.
-func onBothStores(t *testing.T, test func(t *testing.T, db *database.DB)) {
-	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			test(t, db)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
-}
-
-func openSQLite(t testing.TB) *database.DB {
-	t.Helper()
-	db, err := database.OpenSQLite(t.Context(), t.TempDir())
-	must(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.Migrate(t.Context())
-	must(t, err)
-	return db
-}
-
 var generator = id.NewGenerator()
 
 // plain is an entry that is not the end of an operation.

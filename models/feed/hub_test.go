@@ -15,6 +15,7 @@ import (
 	"guichet/models/database"
 	"guichet/models/id"
 	"guichet/models/lamport"
+	"guichet/models/testbed/stores"
 )
 
 // recorder remembers what it is told.
@@ -61,7 +62,7 @@ func catchUp(ctx context.Context, h *Hub) {
 // Whatever happens to publications on their way, entries are delivered in the order of their positions, each once.
 func TestHubDeliversInOrderExactlyOnce(t *testing.T) {
 	t.Parallel()
-	db := openSQLite(t)
+	db := stores.SQLite(t)
 	const topic, entriesInAll = "topic", 60
 	user := generator.Next()
 	var log []Entry
@@ -152,7 +153,7 @@ func TestHubDeliversInOrderExactlyOnce(t *testing.T) {
 // A lost publication must not wait for a pause in the traffic.
 func TestHubFillsAHoleWhileTrafficGoesOn(t *testing.T) {
 	t.Parallel()
-	db := openSQLite(t)
+	db := stores.SQLite(t)
 	const busy = 200 // a publication every millisecond
 	var log []Entry
 	for n := range busy {
@@ -181,7 +182,7 @@ func TestHubFillsAHoleWhileTrafficGoesOn(t *testing.T) {
 
 // Entries that nobody can have any more, because they were trimmed, must not stop the feed.
 func TestHubGoesOnBehindTrimmedEntries(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		heard := &recorder{}
 		hub := NewHub(NewLog(db), &lamport.Clock{})
 		hub.Listen(heard)
@@ -212,7 +213,7 @@ func TestHubGoesOnBehindTrimmedEntries(t *testing.T) {
 
 func TestHubWaiters(t *testing.T) {
 	t.Parallel()
-	db := openSQLite(t)
+	db := stores.SQLite(t)
 	hub := NewHub(NewLog(db), &lamport.Clock{})
 	user := generator.Next()
 	entry := commit(t, db, ended(t, db, user, 7))[0]

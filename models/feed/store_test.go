@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"guichet/models/database"
+	"guichet/models/testbed/stores"
 )
 
 // Transactions that add entries at the same time, of which some are undone, leave neither holes nor doubles.
 func TestAppendIsDense(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		const writers, each = 8, 10
 		var all sync.WaitGroup
 		for w := range writers {
@@ -58,7 +59,7 @@ func TestAppendIsDense(t *testing.T) {
 var errUndone = fmt.Errorf("undone")
 
 func TestBetweenReadsWhatWasAppended(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		user, other := generator.Next(), generator.Next()
 		log := NewLog(db)
 		written := commit(t, db, plain("a", 1), ended(t, db, user, 2), plain("b", 3), ended(t, db, other, 4))
@@ -96,7 +97,7 @@ func TestBetweenReadsWhatWasAppended(t *testing.T) {
 }
 
 func TestLogStart(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		log := NewLog(db)
 		expect := func(want int64) {
 			t.Helper()
@@ -122,7 +123,7 @@ func TestLogStart(t *testing.T) {
 }
 
 func TestTrimIsBounded(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		log := NewLog(db)
 		if n, err := log.Trim(t.Context(), time.Now(), 2); err != nil || n != 0 {
 			t.Fatal(n, err)
@@ -155,7 +156,7 @@ func TestPassing(t *testing.T) {
 
 func TestFrames(t *testing.T) {
 	t.Parallel()
-	db := openSQLite(t)
+	db := stores.SQLite(t)
 	e := commit(t, db, plain("a", 1), ended(t, db, generator.Next(), 2))[1]
 	for _, c := range []struct {
 		after int64

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"guichet/models/chat"
-	"guichet/models/database"
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/problem"
@@ -24,24 +23,6 @@ func ok(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func onBothStores(t *testing.T, test func(t *testing.T, db *database.DB)) {
-	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			ok(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			ok(t, err)
-			test(t, db)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
 }
 
 const quota = 100

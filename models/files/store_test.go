@@ -13,6 +13,7 @@ import (
 	"guichet/models/id"
 	"guichet/models/operation"
 	"guichet/models/problem"
+	"guichet/models/testbed/stores"
 )
 
 // round loads, decides and stores commands of users.
@@ -39,7 +40,7 @@ func round(t testing.TB, db *database.DB, user id.ID, commands ...*Command) (fil
 }
 
 func TestStore(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		ada := ids.Next()
 		longest := strings.Repeat("\u0149", 127) // whose key is twice as long
 		commands := []*Command{named(t, "Ä b.txt", 10), named(t, "ä B.TXT", 1), named(t, longest, 5), named(t, "empty", 0)}
@@ -107,7 +108,7 @@ func TestJSON(t *testing.T) {
 
 // TestSweep: contents stay that are files', that are to be decided, or whose operation has failed and may be replayed; and those that have just been stored.
 func TestSweep(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		storage := newDirectory(t)
 		ada := ids.Next()
 		contents := map[string]id.ID{}

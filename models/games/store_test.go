@@ -14,6 +14,7 @@ import (
 	"guichet/models/lamport"
 	"guichet/models/operation"
 	"guichet/models/problem"
+	"guichet/models/testbed/stores"
 )
 
 // house is a store with a lane of games.
@@ -112,7 +113,7 @@ func (h *house) get(game id.ID) *Game {
 }
 
 func TestGamesInStore(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		if _, err := Get(db.Read(t.Context()), ids.Next()); !errors.Is(err, ErrUnknownGame) {
 			t.Errorf("%v", err)
@@ -142,7 +143,7 @@ func TestGamesInStore(t *testing.T) {
 
 // A whole game in one round, from the invitation to the end, with records that are there and records that are not.
 func TestGameWithinARound(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		for n := range int64(3) {
 			invite := invitation("ada", chat.Lobby, 60)
@@ -165,7 +166,7 @@ func TestGameWithinARound(t *testing.T) {
 }
 
 func TestListGames(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		other := ids.Next()
 		h.enter(chat.Lobby, "ada", "grace")
@@ -217,7 +218,7 @@ func TestListGames(t *testing.T) {
 
 // An invitation does not outlive its inviter's stay in the room, whether or not they come back.
 func TestLeavingTheRoom(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		left := func() []id.ID {
 			t.Helper()
@@ -273,7 +274,7 @@ func TestLeavingTheRoom(t *testing.T) {
 
 // Who leaves the room waits for the round that has seen them there.
 func TestLeavingWaitsForTheRound(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		h.enter(chat.Lobby, "ada")
 		invite := invitation("ada", chat.Lobby, 60)
@@ -304,7 +305,7 @@ func TestLeavingWaitsForTheRound(t *testing.T) {
 }
 
 func TestLate(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		const many = 300
 		h.enter(chat.Lobby, "ada")
@@ -369,7 +370,7 @@ func TestAcceptorsWhoLeave(t *testing.T) {
 
 // What a round loads is enough: it decides as a referee does that has everything in memory, always, and what it stores is what that has.
 func TestRoundsLikeMemory(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h, memory, d := newHouse(t, db), NewReferee(nil, nil), newDay(5)
 		entered := map[place]lamport.Stamp{}
 		for range 150 {
@@ -436,11 +437,7 @@ func (h *house) allRecords() (records []*Record) {
 // What is looked for all the time is found by an index.
 func TestQueriesUseIndexes(t *testing.T) {
 	t.Parallel()
-	db, err := database.OpenSQLite(t.Context(), t.TempDir())
-	ok(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	_, err = db.Migrate(t.Context())
-	ok(t, err)
+	db := stores.SQLite(t)
 	for _, query := range []string{
 		"SELECT id FROM games WHERE status = 'playing' AND deadline_us <= 5 ORDER BY deadline_us, id LIMIT 3",
 		"SELECT id FROM games WHERE status = 'invited'",

@@ -11,6 +11,7 @@ import (
 	"guichet/models/database"
 	"guichet/models/id"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestOutage(t *testing.T) {
@@ -149,12 +150,7 @@ func TestSignedInWhileMariaDBIsAway(t *testing.T) {
 			t.Parallel()
 			server := testbed.PrivateMariaDB(t, testbed.Options{})
 			must(t, server.CreateDatabase(t.Context(), "guichet"))
-			db, err := database.OpenMySQL(t.Context(), server.DSN("guichet"))
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			f := &fixture{db: db, ids: id.NewGenerator(), time: &fakeTime{now: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)}}
+			f := &fixture{db: stores.MySQL(t, server.DSN("guichet")), ids: id.NewGenerator(), time: &fakeTime{now: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)}}
 			here, there := f.process(), f.process()
 			f.register(t, here, "ada")
 			signedIn := f.signIn(t, here, "ada")

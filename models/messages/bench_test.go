@@ -11,6 +11,7 @@ import (
 	"guichet/models/database"
 	"guichet/models/lamport"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 // BenchmarkPost is 256 who talk in one room all the time, on a Redis that keeps what it answers, while the table follows.
@@ -19,11 +20,7 @@ func BenchmarkPost(b *testing.B) {
 	must(b, err)
 	client := redis.NewClient(options)
 	defer client.Close() //nolint:errcheck // only measures
-	db, err := database.OpenMySQL(b.Context(), testbed.MySQL(b))
-	must(b, err)
-	defer db.Close() //nolint:errcheck // only measures
-	_, err = db.Migrate(b.Context())
-	must(b, err)
+	db := stores.MySQL(b, testbed.MySQL(b))
 	log := NewLog(client, db, &lamport.Clock{})
 	f, err := log.NewFollower(b.Context(), db)
 	must(b, err)

@@ -21,6 +21,7 @@ import (
 	"guichet/models/operation"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -39,31 +40,25 @@ type pair struct {
 func onAllPairs(t *testing.T, test func(p *pair)) {
 	t.Helper()
 	t.Parallel()
-	run := func(name string, client func(t *testing.T) redis.UniversalClient, open func(t *testing.T) (*database.DB, error)) {
+	run := func(name string, client func(t *testing.T) redis.UniversalClient, open func(tb testing.TB) *database.DB) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db, err := open(t)
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			p := &pair{T: t, client: client(t), db: db}
+			p := &pair{T: t, db: open(t), client: client(t)}
 			t.Cleanup(func() { _ = p.client.Close() })
 			p.log = p.process()
 			test(p)
 		})
 	}
-	sqlite := func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) }
 	run("embedded", func(t *testing.T) redis.UniversalClient {
 		return redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), ContextTimeoutEnabled: true})
-	}, sqlite)
+	}, stores.SQLite)
 	run("mariadb", func(t *testing.T) redis.UniversalClient {
 		options, err := redis.ParseURL(testbed.Redis(t))
 		must(t, err)
 		options.ContextTimeoutEnabled = true
 		return redis.NewClient(options)
-	}, func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
-	run("cluster", startCluster, sqlite)
+	}, func(tb testing.TB) *database.DB { return stores.MySQL(tb, testbed.MySQL(tb)) })
+	run("cluster", startCluster, stores.SQLite)
 }
 
 // startCluster starts a cluster of one.

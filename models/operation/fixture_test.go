@@ -11,6 +11,7 @@ import (
 	"guichet/models/lamport"
 	"guichet/models/problem"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
@@ -30,23 +31,12 @@ type fixture struct {
 // onBothStores runs a test on SQLite and on MariaDB.
 func onBothStores(t *testing.T, test func(f *fixture)) {
 	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			must(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			must(t, err)
-			must(t, EnsureLanes(t.Context(), db, []string{lane, "other"}))
-			f := &fixture{T: t, db: db, journal: NewJournal(db), ids: id.NewGenerator()}
-			f.user = f.ids.Next()
-			test(f)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
+	stores.Each(t, func(t *testing.T, db *database.DB) {
+		must(t, EnsureLanes(t.Context(), db, []string{lane, "other"}))
+		f := &fixture{T: t, db: db, journal: NewJournal(db), ids: id.NewGenerator()}
+		f.user = f.ids.Next()
+		test(f)
+	})
 }
 
 func must(t testing.TB, err error) {

@@ -1,6 +1,6 @@
 // Package testbed runs private, real MariaDB and Redis servers for tests and benchmarks: each on a loopback port and in a directory of its own, none
 // of them the machine's services. Servers can be killed, frozen, restarted and wiped, and never outlive the process that started them (on Linux).
-// Only _test.go files, cmd/testbed and cmd/bench import it; it knows nothing of guichet.
+// Only _test.go files, models/testbed/stores, cmd/testbed and cmd/bench import it; it knows nothing of guichet.
 //
 // Data lives under TMPDIR, so that variable also says which disk a benchmark writes to. When the servers are not installed, tests fail and say how to
 // install them; no test is skipped.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"guichet/models/bank"
-	"guichet/models/database"
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/money"
@@ -27,24 +26,6 @@ func ok(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func onBothStores(t *testing.T, test func(t *testing.T, db *database.DB)) {
-	t.Helper()
-	t.Parallel()
-	run := func(name string, open func(t *testing.T) (*database.DB, error)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, err := open(t)
-			ok(t, err)
-			t.Cleanup(func() { _ = db.Close() })
-			_, err = db.Migrate(t.Context())
-			ok(t, err)
-			test(t, db)
-		})
-	}
-	run("sqlite", func(t *testing.T) (*database.DB, error) { return database.OpenSQLite(t.Context(), t.TempDir()) })
-	run("mysql", func(t *testing.T) (*database.DB, error) { return database.OpenMySQL(t.Context(), testbed.MySQL(t)) })
 }
 
 // desk is an office with the users who come to it. Accounts are opened at stamp 1, trips are offered at 2; the clock stands at noon unless it is moved.

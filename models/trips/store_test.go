@@ -15,6 +15,7 @@ import (
 	"guichet/models/money"
 	"guichet/models/operation"
 	"guichet/models/problem"
+	"guichet/models/testbed/stores"
 )
 
 // house is a store with a lane of trips.
@@ -163,7 +164,7 @@ func alps() *Definition {
 }
 
 func TestTripsInStore(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db, map[string]money.Amount{"ADA": 10_000})
 		if _, err := Get(db.Read(t.Context()), ids.Next()); !errors.Is(err, ErrUnknownTrip) {
 			t.Errorf("%v", err)
@@ -204,7 +205,7 @@ func TestTripsInStore(t *testing.T) {
 }
 
 func TestListTrips(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db, nil)
 		var all []*Trip
 		for n := range 12 {
@@ -253,7 +254,7 @@ func TestListTrips(t *testing.T) {
 }
 
 func TestPurchasesInStore(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db, map[string]money.Amount{"ADA": 100_000, "BOB": 5000})
 		first, second := h.offer(alps()), h.offer(alps())
 		held, paid, other := h.purchase("ADA", first, "zweite", 3, false), h.purchase("ADA", second, "Erste", 2, true), h.purchase("BOB", first, "Erste", 1, true)
@@ -292,7 +293,7 @@ func TestPurchasesInStore(t *testing.T) {
 }
 
 func TestListPurchases(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db, map[string]money.Amount{"ADA": 100_000, "BOB": 100_000})
 		trips := []*Trip{h.offer(alps()), h.offer(alps())}
 		var commands []submitted
@@ -336,7 +337,7 @@ func TestListPurchases(t *testing.T) {
 
 // What is held, paid and refunded within one round has passed through all of it.
 func TestChangesWithinARound(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db, map[string]money.Amount{"ADA": 100_000})
 		trip := h.offer(alps())
 		first, second, third := h.purchase("ADA", trip, "zweite", 2, false), h.purchase("ADA", trip, "zweite", 1, false), h.purchase("ADA", trip, "zweite", 1, false)
@@ -361,7 +362,7 @@ func TestChangesWithinARound(t *testing.T) {
 
 // What is due is found, the longest first, and not any more when it has expired. Hundreds expire at once.
 func TestDue(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db, map[string]money.Amount{"ADA": 100_000})
 		d := alps()
 		d.Classes[0].Stock = 1000
@@ -408,7 +409,7 @@ func TestDue(t *testing.T) {
 
 // What a round loads is enough: it decides as an office does that has everything in memory, always, and what it stores is what that has.
 func TestRoundsLikeMemory(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		cash := map[string]money.Amount{"ADA": 50_000, "BOB": 9000, "EVE": 0}
 		h := newHouse(t, db, cash)
 		random := rand.New(rand.NewPCG(5, 9)) //nolint:gosec // a test that can be repeated
