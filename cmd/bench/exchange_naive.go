@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,91 +13,38 @@ import (
 // naiveExchangeRun names the rows of the exchange's baseline, which figures look up.
 const naiveExchangeRun = "naive exchange, matches in SQL, one transaction a request"
 
-// naiveExchange measures the exchange that one would write first, on the same MariaDB, under the same mix by the same clients: it has no sessions, no journal, no
-// feed, no candles and no replay to pay for. As with the naive transfers, pool sizes and both ways of sending parameters are tried first and the best is kept.
+// naiveExchange measures the exchange that one would write first, under the same mix by the same clients: it has no sessions, no journal, no feed, no candles and
+// no replay to pay for.
 type naiveExchange struct{}
 
 func (naiveExchange) name() string { return "naive-exchange" }
 
-func (n naiveExchange) run(ctx context.Context, l *lab) error {
-	servers, err := l.real(ctx)
-	if err != nil {
-		return err
-	}
-	dsn, err := servers.createDatabase(ctx, "bench_naive_exchange")
-	if err != nil {
-		return err
-	}
-	best, err := n.tune(ctx, l, dsn)
-	if err != nil {
-		return err
-	}
-	for _, clients := range crowds(l.clients) {
-		m, f, trades, err := n.drive(ctx, l, dsn, best, clients, l.duration)
-		if err != nil {
-			return fmt.Errorf("%d clients: %w", clients, err)
-		}
-		l.report.add(mixRow(naiveExchangeRun, clients, m, f, trades, best.String()))
-	}
-	return nil
-}
-
 // naiveExchangeTunings are those that are tried. Orders of one symbol wait for each other, so that more connections than these only wait.
 var naiveExchangeTunings = []tuning{{8, false}, {16, false}, {32, false}, {64, false}, {16, true}, {32, true}}
 
-// tune returns the tuning with the highest rate in short runs.
-func (n naiveExchange) tune(ctx context.Context, l *lab, dsn string) (best tuning, err error) {
-	window := min(2*time.Second, l.duration)
-	var highest float64
-	for _, t := range naiveExchangeTunings {
-		for _, clients := range crowds(l.clients) {
-			m, _, _, err := n.drive(ctx, l, dsn, t, clients, window)
-			if err != nil {
-				return best, fmt.Errorf("%v, %d clients: %w", t, clients, err)
-			}
-			progress("  naive exchange, %v, %d clients: %s/s", t, clients, kilo(m.appliedRate()))
-			if m.appliedRate() > highest {
-				highest, best = m.appliedRate(), t
-			}
-		}
-	}
-	return best, nil
+func (n naiveExchange) run(ctx context.Context, l *lab) error {
+	r := rival{what: "naive exchange", database: "bench_naive_exchange", tunings: naiveExchangeTunings, drive: n.drive}
+	return r.measure(ctx, l, crowds(l.clients))
 }
 
-// drive runs one load on fresh tables and checks the books afterwards. It returns how many trades there were, too.
-func (naiveExchange) drive(ctx context.Context, l *lab, dsn string, t tuning, n int, window time.Duration) (m measurement, f *flow, trades int64, err error) {
-	books, err := openNaiveMarket(dsn, 1, false)
+func (naiveExchange) drive(ctx context.Context, a attempt) (line row, err error) {
+	books, err := openNaiveMarket(a.dsn, 1, false)
 	if err != nil {
-		return m, nil, 0, err
+		return line, err
 	}
 	defer func() { err = errors.Join(err, books.close()) }()
-	f = &flow{symbols: symbolNames(tradedSymbols)}
-	if err := books.reset(f.symbols, n); err != nil {
-		return m, nil, 0, err
+	f := &flow{symbols: symbolNames(tradedSymbols)}
+	if err := books.reset(f.symbols, a.clients); err != nil {
+		return line, err
 	}
-	server, err := startBaseline(ctx, l, "naive-exchange", "-exchange", "-dsn", dsn, "-pool", strconv.Itoa(t.pool), "-prepared="+strconv.FormatBool(t.prepared))
+	m, err := a.drive(ctx, "naive-exchange", []string{"-exchange"}, nil, func(s *baselineServer) ([]*client, error) {
+		return connectTraders(ctx, s.address, a.clients, f, func(i int) *desk { return newDesk(s.address, accountHeader+": "+accountNumber(i)) })
+	})
 	if err != nil {
-		return m, nil, 0, err
+		return line, err
 	}
-	defer func() { err = errors.Join(err, server.process.stop()) }()
-	clients, err := connectTraders(ctx, server.address, n, f, func(i int) *desk { return newDesk(server.address, accountHeader+": "+accountNumber(i)) })
-	if err != nil {
-		return m, nil, 0, err
-	}
-	defer closeAll(clients)
-	servers, err := l.real(ctx)
-	if err != nil {
-		return m, nil, 0, err
-	}
-	m, err = load{
-		clients: clients, warmup: min(l.warmup(), window), window: window,
-		watch: []*process{server.process, servers.mariadb, l.generator()},
-	}.drive(ctx)
-	if err != nil {
-		return m, nil, 0, err
-	}
-	trades, err = books.check(f.symbols, n)
-	return m, f, trades, err
+	trades, err := books.check(f.symbols, a.clients)
+	return mixRow(naiveExchangeRun, a.clients, m, f, trades, a.tuning.String()), err
 }
 
 // accountHeader says whose request it is: the naive exchange believes everybody.

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -14,8 +12,8 @@ import (
 // naiveTripRun names the rows of the baseline of trips, which figures look up.
 const naiveTripRun = "naive ticket office, FOR UPDATE on the class, one transaction a request"
 
-// naiveTrips measures the ticket office that one would write first, on the same MariaDB, under the same load by the same clients: it has no sessions, no journal, no
-// feed, no expiry and no replay to pay for. As with the naive transfers, pool sizes and both ways of sending parameters are tried first and the best is kept.
+// naiveTrips measures the ticket office that one would write first, under the same load by the same clients: it has no sessions, no journal, no feed, no expiry
+// and no replay to pay for.
 type naiveTrips struct{}
 
 func (naiveTrips) name() string { return "naive-trips" }
@@ -24,85 +22,29 @@ func (naiveTrips) name() string { return "naive-trips" }
 var naiveTripTunings = []tuning{{1, false}, {2, false}, {4, false}, {8, false}, {16, false}, {32, false}, {4, true}, {8, true}}
 
 func (n naiveTrips) run(ctx context.Context, l *lab) error {
-	servers, err := l.real(ctx)
-	if err != nil {
-		return err
-	}
-	dsn, err := servers.createDatabase(ctx, "bench_naive_trips")
-	if err != nil {
-		return err
-	}
-	best, err := n.tune(ctx, l, dsn)
-	if err != nil {
-		return err
-	}
-	for _, clients := range crowds(l.clients) {
-		m, err := n.drive(ctx, l, dsn, best, clients, l.duration)
-		if err != nil {
-			return fmt.Errorf("%d clients: %w", clients, err)
-		}
-		l.report.add(row{
-			run: naiveTripRun, clients: clients, pattern: hotTrip, accepted: m.acceptedRate(), applied: m.appliedRate(), latency: m.latency,
-			remarks: best.String() + "; " + cpuPerRequest(m.cpu, total(m.applied)),
-		})
-	}
-	return nil
+	r := rival{what: "naive ticket office", database: "bench_naive_trips", tunings: naiveTripTunings, drive: n.drive}
+	return r.measure(ctx, l, crowds(l.clients))
 }
 
-// tune returns the tuning with the highest rate in short runs.
-func (n naiveTrips) tune(ctx context.Context, l *lab, dsn string) (best tuning, err error) {
-	window := min(2*time.Second, l.duration)
-	var highest float64
-	for _, t := range naiveTripTunings {
-		for _, clients := range crowds(l.clients) {
-			m, err := n.drive(ctx, l, dsn, t, clients, window)
-			if err != nil {
-				return best, fmt.Errorf("%v, %d clients: %w", t, clients, err)
-			}
-			progress("  naive ticket office, %v, %d clients: %s/s", t, clients, kilo(m.appliedRate()))
-			if m.appliedRate() > highest {
-				highest, best = m.appliedRate(), t
-			}
-		}
-	}
-	return best, nil
-}
-
-// drive runs one load on fresh tables and checks the books afterwards.
-func (naiveTrips) drive(ctx context.Context, l *lab, dsn string, t tuning, n int, window time.Duration) (m measurement, err error) {
-	office, err := openNaiveOffice(dsn, 1, false)
+func (naiveTrips) drive(ctx context.Context, a attempt) (line row, err error) {
+	office, err := openNaiveOffice(a.dsn, 1, false)
 	if err != nil {
-		return m, err
+		return line, err
 	}
 	defer func() { err = errors.Join(err, office.close()) }()
-	if err := office.open(n); err != nil {
-		return m, err
+	if err := office.open(a.clients); err != nil {
+		return line, err
 	}
-	server, err := startBaseline(ctx, l, "naive-trips", "-trips", "-dsn", dsn, "-pool", strconv.Itoa(t.pool), "-prepared="+strconv.FormatBool(t.prepared))
-	if err != nil {
-		return m, err
-	}
-	defer func() { err = errors.Join(err, server.process.stop()) }()
 	b := &buyers{body: purchaseOf(strconv.Itoa(naiveTrip))}
-	clients, err := connectClients(ctx, server.address, n, func(i int) *client {
-		return b.client(newPen(server.address, accountHeader+": "+accountNumber(i)))
+	m, err := a.drive(ctx, "naive-trips", []string{"-trips"}, b.judge, func(s *baselineServer) ([]*client, error) {
+		return connectClients(ctx, s.address, a.clients, func(i int) *client {
+			return b.client(newPen(s.address, accountHeader+": "+accountNumber(i)))
+		})
 	})
 	if err != nil {
-		return m, err
+		return line, err
 	}
-	defer closeAll(clients)
-	servers, err := l.real(ctx)
-	if err != nil {
-		return m, err
-	}
-	m, err = load{
-		clients: clients, judge: b.judge, warmup: min(l.warmup(), window), window: window,
-		watch: []*process{server.process, servers.mariadb, l.generator()},
-	}.drive(ctx)
-	if err != nil {
-		return m, err
-	}
-	return m, office.checkSales(n, b.bought.Load())
+	return a.row(naiveTripRun, hotTrip, m), office.checkSales(a.clients, b.bought.Load())
 }
 
 // naivePurchaseRequest is the body of a purchase as the contract has it.
