@@ -349,7 +349,7 @@ func TestLate(t *testing.T) {
 
 // Who has left the room while their acceptance waited in line does not play; who has come back does.
 func TestAcceptorsWhoLeave(t *testing.T) {
-	onBothStores(t, func(t *testing.T, db *database.DB) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
 		h := newHouse(t, db)
 		h.enter(chat.Lobby, "ada", "grace")
 		first := invitation("ada", chat.Lobby, 60)
