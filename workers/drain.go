@@ -18,7 +18,7 @@ const (
 
 // drainAll drains all that waits now. What is "now" is asked of the journal: the clocks that the ids were made by may be ahead of ours.
 func (x *executor) drainAll(ctx context.Context) error {
-	newest, err := operation.NewestWaiting(x.db.Writer(ctx), x.lane)
+	_, newest, err := operation.LookAtLane(x.db.Writer(ctx), x.lane)
 	if err != nil || newest.IsZero() {
 		return err
 	}

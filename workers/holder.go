@@ -19,6 +19,8 @@ const (
 	// tendEvery is how often a holder looks after its lane: compares its fence, follows the pause flag, looks for what was left in the journal.
 	// It must stay well below the 2 s that the database grants the lane's idle connection.
 	tendEvery = time.Second
+	// showEvery is how often the pause that the queue shows is compared with the lane's, beside each time that this changes: Redis may have been wiped.
+	showEvery = 5 * time.Second
 	// left is how long a batch waits before it is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
 	left = 2 * time.Second
 )
@@ -36,20 +38,23 @@ type holder struct {
 // run holds the lane whenever it can get it, until ctx ends.
 func (h *holder) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		lease, err := waitFor(ctx, h.Redis, h.lane, h.name, h.isVacant)
-		if err != nil {
-			return
+		var held *lease
+		if !h.DB.Embedded() {
+			var err error
+			if held, err = waitFor(ctx, h.Redis, h.lane, h.name, h.isVacant); err != nil {
+				return
+			}
 		}
-		h.hold(ctx, lease)
+		h.hold(ctx, held)
 	}
 }
 
-// isVacant says whether nobody has the lane: its last holder has left it in order, or there was none. The embedded store's last holder was a process that is gone.
+// isVacant says whether nobody has the lane: its last holder has left it in order, or there was none.
 func (h *holder) isVacant(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, leaseCallTimeout)
 	defer cancel()
 	state, err := operation.ReadLane(h.DB.Read(ctx), h.lane)
-	return err == nil && (state.Holder == "" || h.DB.Embedded())
+	return err == nil && state.Holder == ""
 }
 
 // hold serves the lane until ctx ends. Should the lane be taken from us before that, the process must end: what it has in hand is not its own any more.
@@ -66,7 +71,7 @@ func (h *holder) hold(ctx context.Context, lease *lease) {
 			h.lost(err)
 		}
 	}()
-	h.serve(ctx, working)
+	h.serve(ctx, working, lease)
 	cancel()
 	<-kept
 	// An orderly stop has the lane free for the next one at once.
@@ -83,7 +88,7 @@ func (h *holder) lost(err error) {
 	select {} // whatever came next would be done in the new holder's name
 }
 
-func (h *holder) serve(ctx, working context.Context) {
+func (h *holder) serve(ctx, working context.Context, lease *lease) {
 	db, state, err := h.seize(ctx)
 	if err != nil {
 		return
@@ -101,7 +106,7 @@ func (h *holder) serve(ctx, working context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			if err := h.tend(working, x, queue); err != nil && ctx.Err() == nil {
+			if err := h.tend(working, x, queue, lease.isAway()); err != nil && ctx.Err() == nil {
 				slog.WarnContext(ctx, "a lane is not tended", "lane", h.lane, "error", err)
 			}
 		}
@@ -146,16 +151,15 @@ func (h *holder) seize(ctx context.Context) (*database.DB, operation.LaneState, 
 	}
 }
 
-// drainLeft executes what has waited for long, or, while nothing can come through the queue, all that waits. Its age is measured from when it was first seen to wait, by this process's clock alone: the clocks that the
+// drainLeft executes what has waited for long, or, while nothing can come through the queue, all that waits; newest is the newest that does. Its age is measured from when it was first seen to wait, by this process's clock alone: the clocks that the
 // ids were made by may be ahead.
-func (h *holder) drainLeft(ctx context.Context, x *executor, queueAway bool) error {
+func (h *holder) drainLeft(ctx context.Context, x *executor, newest id.ID, queueAway bool) error {
 	switch {
 	case queueAway:
 		return x.drainAll(ctx)
 	case h.seen.IsZero():
-		newest, err := operation.NewestWaiting(x.db.Writer(ctx), h.lane)
 		h.seen, h.seenAt = newest, time.Now()
-		return err
+		return nil
 	case time.Since(h.seenAt) < left:
 		return nil
 	}
@@ -165,8 +169,8 @@ func (h *holder) drainLeft(ctx context.Context, x *executor, queueAway bool) err
 }
 
 // tend does what a holder does beside executing.
-func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
-	state, err := operation.ReadLane(x.db.Writer(ctx), h.lane) // over the lane's own connection, which that keeps alive
+func (h *holder) tend(ctx context.Context, x *executor, queue *queue, queueAway bool) error {
+	state, newest, err := operation.LookAtLane(x.db.Writer(ctx), h.lane) // over the lane's own connection, which that keeps alive
 	if err != nil {
 		return err
 	}
@@ -174,15 +178,13 @@ func (h *holder) tend(ctx context.Context, x *executor, queue *queue) error {
 		h.lost(errFenced)
 	}
 	if !state.Paused { // before Redis is asked anything: it may be what is away
-		if err = h.drainLeft(ctx, x, queue.away); errors.Is(err, errFenced) {
+		if err = h.drainLeft(ctx, x, newest, queueAway); errors.Is(err, errFenced) {
 			h.lost(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, tendEvery)
 	defer cancel()
-	shown := queue.showPaused(ctx, state.Paused)
-	queue.away = shown != nil
-	return errors.Join(err, shown)
+	return errors.Join(err, queue.show(ctx, state.Paused))
 }
 
 // queue is the lane's asynq queue as its holder consumes it.
@@ -194,7 +196,8 @@ type queue struct {
 	handler   asynq.Handler
 	wake      *waker
 	started   bool
-	away      bool // Redis did not answer when it was last asked
+	paused    bool      // as it was last shown
+	shownAt   time.Time // when that was; zero for never
 }
 
 // handlers is how many envelopes a lane has in hand: one is executed, and meanwhile the next are dequeued and read, and the one before is acknowledged. The executor
@@ -212,6 +215,7 @@ func (h *holder) openQueue(ctx context.Context, x *executor) *queue {
 		Queues:                   map[string]int{h.lane: 1},
 		TaskCheckInterval:        taskCheckInterval,
 		DelayedTaskCheckInterval: time.Minute, // nothing is scheduled, and nothing is retried through the queue
+		JanitorInterval:          time.Hour,   // nothing that is done is kept there
 		ShutdownTimeout:          h.ShutdownTimeout,
 		LogLevel:                 asynq.ErrorLevel,
 		Logger:                   asynqLog{h.lane},
@@ -247,6 +251,18 @@ func (q *queue) stop() {
 		q.server.Shutdown()
 	}
 	_ = q.client.Close()
+}
+
+// show is showPaused when it is time for that.
+func (q *queue) show(ctx context.Context, paused bool) error {
+	if paused == q.paused && time.Since(q.shownAt) < showEvery {
+		return nil
+	}
+	err := q.showPaused(ctx, paused)
+	if err == nil {
+		q.paused, q.shownAt = paused, time.Now()
+	}
+	return err
 }
 
 // showPaused makes the queue look, in asynqmon too, as the lane's row says. The row is what counts: Redis may have been wiped.

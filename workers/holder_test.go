@@ -19,6 +19,7 @@ import (
 	"guichet/models/feed"
 	"guichet/models/operation"
 	"guichet/models/testbed"
+	"guichet/models/testbed/stores"
 )
 
 // counterHall is a rig with a queue.
@@ -35,12 +36,18 @@ func onBothPairs(t *testing.T, test func(t *testing.T, h *counterHall)) {
 			test(t, r.withQueue(miniredis.RunT(t).Addr()))
 			return
 		}
-		options, err := redis.ParseURL(testbed.Redis(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, r.withQueue(options.Addr))
+		test(t, r.withRedis())
 	})
+}
+
+// withRedis is withQueue on the Redis of the tests.
+func (r *rig) withRedis() *counterHall {
+	r.Helper()
+	options, err := redis.ParseURL(testbed.Redis(r))
+	if err != nil {
+		r.Fatal(err)
+	}
+	return r.withQueue(options.Addr)
 }
 
 func (r *rig) withQueue(address string) *counterHall {
@@ -277,15 +284,15 @@ func TestHolderLosesLane(t *testing.T) {
 	})
 }
 
-func TestHolderLosesLease(t *testing.T) {
-	onBothPairs(t, func(t *testing.T, h *counterHall) {
-		old := h.work(time.Minute)
-		awaitThat(t, func() error { return h.held() })
-		if err := h.redis().Set(t.Context(), leaseKey(fakeLane), "somebody else", time.Minute).Err(); err != nil {
-			t.Fatal(err)
-		}
-		old.expectLost(errLeaseLost)
-	})
+func TestHolderLosesLease(t *testing.T) { // of which the embedded pair has none
+	t.Parallel()
+	h := newRig(t, stores.MySQL(t, testbed.MySQL(t))).withRedis()
+	old := h.work(time.Minute)
+	awaitThat(t, func() error { return h.held() })
+	if err := h.redis().Set(t.Context(), leaseKey(fakeLane), "somebody else", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	old.expectLost(errLeaseLost)
 }
 
 func (w *worker) expectLost(want error) {

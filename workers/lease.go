@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	randv2 "math/rand/v2"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/bsm/redislock"
@@ -18,10 +19,11 @@ const (
 	// leaseTTL is how long a dead holder's lane stands still. Shorter, and a
 	// garbage collection or a busy disk under Redis would cost a healthy holder
 	// its lane.
-	leaseTTL = 2 * time.Second
+	leaseTTL = 2500 * time.Millisecond
 
-	// leaseRenewEvery leaves a holder three further tries after a missed renewal.
-	leaseRenewEvery = leaseTTL / 4
+	// leaseRenewEvery is the pace of renewals that succeed: a process may be held
+	// up for as long as is left then, and keeps its lanes.
+	leaseRenewEvery = time.Second
 
 	// leaseRetryEvery is the pace while Redis does not answer: faster than a
 	// standby's, so that after an outage the present holder mostly keeps its lane.
@@ -51,14 +53,15 @@ var (
 // increments there before executing anything.
 //
 // It stands on redislock, whose Obtain also succeeds if the key already holds
-// our token: an attempt whose answer was lost is simply repeated. In the
-// embedded store TTLs stand still; there the store is empty at each start, and
-// nobody else can reach it.
+// our token: an attempt whose answer was lost is simply repeated. The nil lease
+// is that of the embedded store, which no other process can reach: there is
+// nobody to be kept apart from.
 type lease struct {
 	lane   string
 	holder string
 	locks  *redislock.Client
 	lock   *redislock.Lock
+	away   atomic.Bool // Redis did not answer when it was last asked
 }
 
 func leaseKey(lane string) string { return "guichet:lease:" + lane }
@@ -136,7 +139,10 @@ func (s *standbyLog) note(ctx context.Context, lane string, err error) {
 // keeps writes safe. If the key is gone when Redis is back, it takes it again
 // unless somebody was faster.
 func (l *lease) keep(ctx context.Context) error {
-	away := false
+	if l == nil {
+		<-ctx.Done()
+		return nil
+	}
 	for {
 		err := l.renew(ctx)
 		switch {
@@ -144,14 +150,14 @@ func (l *lease) keep(ctx context.Context) error {
 			return nil //nolint:nilerr // whatever ended the renewal: we were to stop
 		case errors.Is(err, errLeaseLost):
 			return err
-		case err != nil && !away:
+		case err != nil && !l.away.Load():
 			slog.WarnContext(ctx, "lease not renewed, Redis does not answer", "lane", l.lane, "error", err)
-		case err == nil && away:
+		case err == nil && l.away.Load():
 			slog.InfoContext(ctx, "lease renewed, Redis answers again", "lane", l.lane)
 		}
-		away = err != nil
+		l.away.Store(err != nil)
 		every := leaseRenewEvery
-		if away {
+		if err != nil {
 			every = leaseRetryEvery
 		}
 		if !pause(ctx, every) {
@@ -159,6 +165,9 @@ func (l *lease) keep(ctx context.Context) error {
 		}
 	}
 }
+
+// isAway says whether Redis did not answer when it was last asked. The embedded one always does.
+func (l *lease) isAway() bool { return l != nil && l.away.Load() }
 
 func (l *lease) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseCallTimeout)
@@ -190,6 +199,9 @@ func (l *lease) obtain(ctx context.Context) error {
 // deletes our own key only; that there is none is no error. End keep first, which
 // would take the lane again, and pass a context that is still alive.
 func (l *lease) release(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
 	err := l.lock.Release(ctx)
 	if err != nil && !errors.Is(err, redislock.ErrLockNotHeld) {
 		return fmt.Errorf("releasing lane %s: %w", l.lane, err)

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -193,36 +192,6 @@ func TestWaitForOutlastsRedis(t *testing.T) {
 	if _, err := waitFor(ctx, rdb, testLaneName, newHolder(), never); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that of the context", err)
 	}
-}
-
-// TestLeaseEmbedded: the same promises on miniredis, whose clock moves only when
-// told.
-func TestLeaseEmbedded(t *testing.T) {
-	t.Parallel()
-	embedded := miniredis.RunT(t)
-	rdb := redis.NewClient(&redis.Options{Addr: embedded.Addr()})
-	t.Cleanup(func() { _ = rdb.Close() })
-
-	first := newHolder()
-	l := mustAcquire(t, rdb, first)
-	if _, err := acquire(t.Context(), rdb, testLaneName, newHolder()); !errors.Is(err, errLeaseHeld) {
-		t.Fatalf("a second contender got %v, want errLeaseHeld", err)
-	}
-	embedded.FlushAll()
-	if err := l.renew(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	expectHolder(t, rdb, first)
-
-	embedded.FastForward(leaseTTL)
-	second := mustAcquire(t, rdb, newHolder())
-	if err := l.keep(t.Context()); !errors.Is(err, errLeaseLost) {
-		t.Errorf("keep returned %v, want errLeaseLost", err)
-	}
-	if err := second.release(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	mustAcquire(t, rdb, newHolder())
 }
 
 func mustAcquire(t *testing.T, rdb redis.Scripter, holder string) *lease {

@@ -18,6 +18,8 @@ import (
 const (
 	// syncEvery is how often the database is brought up to what Redis has decided. A second is what is promised.
 	syncEvery = 250 * time.Millisecond
+	// restEvery is how often it is looked for a new event while there is none.
+	restEvery = 750 * time.Millisecond
 	// syncAtOnce is how many marks are written in one transaction, which keeps payments waiting.
 	syncAtOnce = 1000
 	// expireAtOnce is how many holds one script ends, which keeps Redis busy.
@@ -33,13 +35,17 @@ const (
 
 // attend has the database follow what Redis decides, ends holds whose time is up, and mends what the two do not agree on.
 func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
-	tick := time.NewTicker(syncEvery)
-	defer tick.Stop()
+	next := time.NewTimer(syncEvery)
+	defer next.Stop()
 	var reconciled time.Time
 	var failed bool
 	followed := time.Now()
 	for {
-		err := guarded(func() error { return c.follow(ctx, a) })
+		open := 0
+		err := guarded(func() (err error) {
+			open, err = c.follow(ctx, a)
+			return err
+		})
 		if err == nil {
 			followed = time.Now()
 		} else { // the database is behind by at least this
@@ -54,10 +60,13 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 			slog.WarnContext(ctx, "the seats in Redis and in the database are not brought together; it is tried again", "error", err)
 		}
 		failed = err != nil
+		if next.Reset(syncEvery); err == nil && open == 0 {
+			next.Reset(restEvery)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
 		case <-c.poke:
 			pause(ctx, pokedAfter) // others are paying, too
 		}
@@ -74,16 +83,16 @@ func guarded(do func() error) (err error) {
 	return do()
 }
 
-// follow does what is due for every event that is not long over.
-func (c *eventsCounter) follow(ctx context.Context, a *attendance) error {
+// follow does what is due for every event that is not long over, and says how many those are.
+func (c *eventsCounter) follow(ctx context.Context, a *attendance) (n int, err error) {
 	now := time.Now()
 	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	pending, err := c.seats.Pending(ctx, open, now)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var marks int64
 	for _, p := range pending {
@@ -106,7 +115,7 @@ func (c *eventsCounter) follow(ctx context.Context, a *attendance) error {
 			errs = append(errs, fmt.Errorf("event %s: %w", p.Event, err))
 		}
 	}
-	return errors.Join(errs...)
+	return len(open), errors.Join(errs...)
 }
 
 func (c *eventsCounter) expire(ctx context.Context, event id.ID) error {

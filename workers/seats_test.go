@@ -72,7 +72,7 @@ func TestBrokenEventKeepsNobodyWaiting(t *testing.T) {
 		if err := b.redis.HSet(t.Context(), "event:{"+broken.Event().String()+"}:reservations", lost.ID.String(), "nonsense").Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.box.follow(t.Context(), b.at); !errors.Is(err, events.ErrMalformed) || !strings.Contains(err.Error(), broken.Event().String()) {
+		if _, err := b.box.follow(t.Context(), b.at); !errors.Is(err, events.ErrMalformed) || !strings.Contains(err.Error(), broken.Event().String()) {
 			t.Errorf("following: %v", err)
 		}
 		if b.rows(kept.ID) != 1 || b.rows(lost.ID) != 0 {

@@ -201,6 +201,7 @@ func (a *app) run(ctx context.Context, listen string, ready func(address string)
 		a.serverDone.Go(func() { a.identity.Run(serving) })
 		a.serverDone.Go(func() { a.hub.Run(serving, a.published()) })
 	}
+	a.serverDone.Go(func() { returnMemory(serving) })
 	if listener != nil {
 		go func() {
 			if err := httpServer.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

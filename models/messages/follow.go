@@ -17,7 +17,7 @@ var _ feed.Ahead = (*Log)(nil)
 
 const (
 	// blockFor is how long one look at the log waits for something new; an orderly stop waits for the end of it.
-	blockFor = 250 * time.Millisecond
+	blockFor = 500 * time.Millisecond
 	// batchesAtOnce is how many batches one look reads.
 	batchesAtOnce = 64
 	// rowsAtOnce is how many messages are read from the table at once.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"guichet/models/database"
+	"guichet/models/id"
 	"guichet/models/lamport"
 )
 
@@ -103,6 +104,18 @@ func LockLanes(tx database.Tx) ([]LaneState, error) {
 // ReadLane reads the lane's row.
 func ReadLane(tx database.Tx, name string) (LaneState, error) {
 	return oneLane(tx, " WHERE name = ?", name)
+}
+
+// LookAtLane reads the lane's row, and the newest batch that waits in the lane, or zero if none does.
+func LookAtLane(tx database.Tx, name string) (state LaneState, newest id.ID, err error) {
+	const text = "SELECT name, fence, holder, paused, sequence, lamport, (SELECT MAX(id) FROM journal_batches WHERE lane = lanes.name) FROM lanes WHERE name = ?"
+	err = tx.Query(func(rows *sql.Rows) error {
+		if !rows.Next() {
+			return errors.Join(ErrUnknownLane, rows.Err())
+		}
+		return rows.Scan(&state.Name, &state.Fence, &state.Holder, &state.Paused, &state.Sequence, &state.Lamport, &newest)
+	}, text, name)
+	return state, newest, err
 }
 
 func oneLane(tx database.Tx, where string, args ...any) (LaneState, error) {

@@ -97,12 +97,6 @@ func StatusOf(tx database.Tx, operation id.ID) (Status, error) {
 	return found[0], nil
 }
 
-// NewestWaiting is the newest batch of a lane that waits, or zero if none does.
-func NewestWaiting(tx database.Tx, lane string) (newest id.ID, err error) {
-	err = tx.Gorm().Raw("SELECT MAX(id) FROM journal_batches WHERE lane = ?", lane).Row().Scan(&newest)
-	return newest, err
-}
-
 // Waiting returns up to limit batches of a lane that wait, in order; after is the last one already known, or zero.
 func Waiting(tx database.Tx, lane string, after id.ID, limit int) ([]Batch, error) {
 	var rows []struct {

@@ -122,8 +122,11 @@ func TestTakeTogether(t *testing.T) {
 func TestWaiting(t *testing.T) {
 	onBothStores(t, func(f *fixture) {
 		tx := f.db.Read(f.Context())
-		if newest, err := NewestWaiting(tx, lane); !newest.IsZero() || err != nil {
-			f.Errorf("the newest of none is %s, %v", newest, err)
+		if state, newest, err := LookAtLane(tx, lane); !newest.IsZero() || err != nil || state.Name != lane {
+			f.Errorf("the newest of none is %s, %v; %+v", newest, err, state)
+		}
+		if _, _, err := LookAtLane(tx, "nowhere"); !errors.Is(err, ErrUnknownLane) {
+			f.Errorf("a lane that there is not: %v", err)
 		}
 		var want []Batch
 		for n := range 5 {
@@ -138,7 +141,10 @@ func TestWaiting(t *testing.T) {
 		if !slices.Equal(page, want[2:4]) {
 			f.Errorf("the page after the second is %v", page)
 		}
-		if newest, err := NewestWaiting(tx, lane); newest != want[4].ID || err != nil {
+		must(f, PauseLane(f.Context(), f.db, lane, true))
+		seized, err := SeizeLane(f.Context(), f.db, lane, "somebody")
+		must(f, err)
+		if state, newest, err := LookAtLane(tx, lane); newest != want[4].ID || err != nil || state != seized || !state.Paused || state.Holder != "somebody" {
 			f.Errorf("the newest is %s, %v", newest, err)
 		}
 		gone := f.ids.Next()
