@@ -48,7 +48,7 @@ type figure struct {
 
 var figures = []figure{
 	{
-		what: "applied/s at 256 clients, api and worker apart, over the naive handler's best", bound: 3.5, aim: "aim 5 ×", unit: "×",
+		what: "applied/s at 256 clients who take their 202 and go on, api and worker apart, over the naive handler's best", bound: 3.5, aim: "aim 5 ×", unit: "×",
 		value: func(r *report) (float64, bool) {
 			return ratio(r.appliedAt(splitShape, uniform), r.best(naiveRun, uniform))
 		},
@@ -71,7 +71,7 @@ var figures = []figure{
 			return ratio(r.appliedAt(splitShape, hot), r.appliedAt(splitShape, uniform))
 		},
 	},
-	{what: "POST with Prefer: wait, one client, idle system, p50 (worst of the shapes)", bound: 3, most: true, unit: "ms", value: named(valueWaitP50)},
+	{what: "POST with Prefer: wait, one client, one after the other, idle system otherwise, p50 (worst of the shapes)", bound: 3, most: true, unit: "ms", value: named(valueWaitP50)},
 	{what: "the same, p99", bound: 15, most: true, unit: "ms", value: named(valueWaitP99)},
 	{what: "CPU of all guichet processes when idle (worst of the shapes)", bound: 1, most: true, unit: "% of a core", value: named(valueIdleCPU)},
 	{what: "overload, POST to applied, p99 (worst of the two)", bound: 500, most: true, unit: "ms", value: named(valueOverloadP99)},
