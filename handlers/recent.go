@@ -20,7 +20,7 @@ func (r *recent[T]) add(of id.ID, what T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.young == nil || len(r.young) >= mostRecent {
-		r.young, r.old = make(map[id.ID]T), r.young
+		r.young, r.old = make(map[id.ID]T, len(r.young)), r.young // as many will come again
 	}
 	r.young[of] = what
 }

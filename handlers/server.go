@@ -209,9 +209,9 @@ func (s *Server) routes() *echo.Echo {
 	// By operation, not by a group: a group catches all paths, and Echo would then answer 404 where a path has other methods.
 	check := map[string][]echo.MiddlewareFunc{}
 	for _, o := range s.contract.operations {
-		middleware := []echo.MiddlewareFunc{s.checkCall}
+		middleware := []echo.MiddlewareFunc{s.checkCall(o)}
 		if suffix := suffixOf(o.route.Path); suffix != "" {
-			middleware = []echo.MiddlewareFunc{cutSuffix(suffix), s.checkCall}
+			middleware = []echo.MiddlewareFunc{cutSuffix(suffix), s.checkCall(o)}
 		}
 		check[o.route.Operation.OperationID] = middleware
 	}
@@ -291,38 +291,43 @@ func recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// checkCall lets a request through to its handler if the caller may make it and it is as the contract says.
-func (s *Server) checkCall(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		o := s.contract.operations[r.Method+" "+c.Path()]
-		if o == nil {
-			return echo.ErrNotFound
+// checkCall lets a request for an operation through to its handler if the caller may make it and it is as the contract says.
+func (s *Server) checkCall(o *contractOperation) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := s.check(o, c); err != nil {
+				return err
+			}
+			return next(c)
 		}
-		call := &call{trace: s.traceparent(r.Context())}
-		if err := s.authenticate(c, o, call); err != nil {
-			return err
-		}
-		arrived := func() {}
-		if o.body != nil {
-			r.Body = http.MaxBytesReader(c.Response(), r.Body, bodyLimit)
-			arrived = hurry(c.Response())
-		}
-		if o.form {
-			call.arrival, call.file = s.arrive(c), true
-		}
-		canonical, err := o.validate(c)
-		arrived()
-		if err != nil {
-			return err
-		}
-		call.wait = preferredWait(r.Header["Prefer"])
-		if call.key = r.Header.Get("Idempotency-Key"); call.key != "" {
-			call.request = hashRequest(r, canonical)
-		}
-		c.SetRequest(r.WithContext(withCall(r.Context(), call)))
-		return next(c)
 	}
+}
+
+func (s *Server) check(o *contractOperation, c echo.Context) error {
+	r := c.Request()
+	call := &call{trace: s.traceparent(r.Context())}
+	if err := s.authenticate(c, o, call); err != nil {
+		return err
+	}
+	arrived := func() {}
+	if o.body != nil {
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, bodyLimit)
+		arrived = hurry(c.Response())
+	}
+	if o.form {
+		call.arrival, call.file = s.arrive(c), true
+	}
+	canonical, err := o.validate(c)
+	arrived()
+	if err != nil {
+		return err
+	}
+	call.wait = preferredWait(r.Header["Prefer"])
+	if call.key = r.Header.Get("Idempotency-Key"); call.key != "" {
+		call.request = hashRequest(r, canonical)
+	}
+	c.SetRequest(r.WithContext(withCall(r.Context(), call)))
+	return nil
 }
 
 // bodyRead is the body of a request that has been read.

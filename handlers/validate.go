@@ -33,6 +33,7 @@ type contractOperation struct {
 	route      *routers.Route
 	parameters []parameter      // those that the schema checks
 	body       *openapi3.Schema // nil if there is none
+	plain      *plainBody       // of the body; nil if its schema asks for more
 	optional   bool             // the body may be left out
 	form       bool             // the body is a form, which the handler reads while it arrives
 	security   openapi3.SecurityRequirements
@@ -63,6 +64,7 @@ func newContract(spec *openapi3.T) *contract {
 				content := operation.RequestBody.Value.Content
 				if json := content["application/json"]; json != nil {
 					o.body = json.Schema.Value
+					o.plain = asPlainBody(o.body)
 				}
 				o.form = content["multipart/form-data"] != nil
 				o.optional = !operation.RequestBody.Value.Required
@@ -237,6 +239,12 @@ func present(input *openapi3filter.RequestValidationInput, p *openapi3.Parameter
 }
 
 func (o *contractOperation) validateBody(r *http.Request, body []byte) ([]byte, error) {
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	keyed := r.Header.Get("Idempotency-Key") != ""
+	if !keyed && o.plain.suits(body) {
+		return nil, nil
+	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	var value any
@@ -249,9 +257,7 @@ func (o *contractOperation) validateBody(r *http.Request, body []byte) ([]byte, 
 	if err := o.body.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.MultiErrors()); err != nil {
 		return nil, invalid(appendFields(nil, "", err))
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.ContentLength = int64(len(body))
-	if r.Header.Get("Idempotency-Key") == "" {
+	if !keyed {
 		return nil, nil
 	}
 	return json.Marshal(value)
