@@ -56,6 +56,28 @@ func (s *Server) answeredBefore(ctx context.Context, key *operation.Key) (answer
 	return jsonAnswer{before.Status, body, true}, err == nil, err
 }
 
+// keyPatience is how long the database may take to tell, or to be told, that a key was used: of reservations and messages Redis knows it as well, unless it has lost it.
+const keyPatience = 500 * time.Millisecond
+
+// madeWithKey looks in the database for what was made before with a key. While the database is away, Redis knows as well; unless it has lost keys, and then the database
+// has to be waited for.
+func madeWithKey[T any](ctx context.Context, look func(context.Context) (T, bool, error), remembers func() (bool, error)) (made T, found bool, err error) {
+	lookFor := func(patience time.Duration) (T, bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return look(ctx)
+	}
+	made, found, err = lookFor(keyPatience)
+	if found || err == nil || errors.Is(err, errKeyReused) {
+		return made, found, err
+	}
+	known, err := remembers()
+	if known || err != nil {
+		return made, false, err
+	}
+	return lookFor(journalPatience)
+}
+
 func keep(ctx context.Context, tx database.Tx, key *operation.Key, answer any) error {
 	if key == nil {
 		return nil

@@ -84,21 +84,16 @@ func (s *Server) postOnce(ctx context.Context, draft *messages.Draft) (messages.
 	return posted, err
 }
 
-// postedWithKey looks for what was posted before with the draft's key. While the database is away, Redis knows as well; unless it has lost keys, and then the database
-// has to be waited for.
-func (s *Server) postedWithKey(ctx context.Context, draft *messages.Draft) (posted messages.Posted, found bool, err error) {
+// postedWithKey looks for what was posted before with the draft's key.
+func (s *Server) postedWithKey(ctx context.Context, draft *messages.Draft) (messages.Posted, bool, error) {
 	if draft.Key == nil {
-		return posted, false, nil
+		return messages.Posted{}, false, nil
 	}
-	posted, found, err = s.postedBefore(ctx, draft, keyPatience)
-	if found || err == nil || errors.Is(err, errKeyReused) {
-		return posted, found, err
-	}
-	remembers, askErr := s.Messages.RemembersKeys(ctx, time.Now())
-	if remembers || askErr != nil {
-		return posted, false, askErr
-	}
-	return s.postedBefore(ctx, draft, journalPatience)
+	return madeWithKey(ctx, func(ctx context.Context) (messages.Posted, bool, error) {
+		return s.postedBefore(ctx, draft)
+	}, func() (bool, error) {
+		return s.Messages.RemembersKeys(ctx, time.Now())
+	})
 }
 
 // postedDespite is what was posted before with the same key by somebody who would be refused now; else it is the refusal.
@@ -108,7 +103,9 @@ func (s *Server) postedDespite(ctx context.Context, text string, draft *messages
 		return messages.Posted{}, refusal
 	}
 	draft.Room = room
-	posted, found, err := s.postedBefore(ctx, draft, keyPatience)
+	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	defer cancel()
+	posted, found, err := s.postedBefore(ctx, draft)
 	if !found && !errors.Is(err, errKeyReused) {
 		err = refusal
 	}
@@ -116,9 +113,7 @@ func (s *Server) postedDespite(ctx context.Context, text string, draft *messages
 }
 
 // postedBefore asks the database whether the key was used.
-func (s *Server) postedBefore(ctx context.Context, draft *messages.Draft, patience time.Duration) (posted messages.Posted, found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+func (s *Server) postedBefore(ctx context.Context, draft *messages.Draft) (posted messages.Posted, found bool, err error) {
 	answers, err := operation.FindAnswers(s.DB.Read(ctx), []operation.Key{*draft.Key})
 	if err != nil {
 		return posted, false, err

@@ -49,7 +49,7 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 		return nil, err
 	}
 	key := callOf(ctx).idempotencyKey()
-	if before, found, err := s.answeredElsewhere(ctx, key); found || errors.Is(err, errKeyReused) {
+	if before, found, err := s.reservedWithKey(ctx, known, key); found || err != nil {
 		return before, err
 	}
 	var reserved events.Reserved
@@ -73,16 +73,16 @@ func (s *Server) CreateReservation(ctx context.Context, request api.CreateReserv
 	return answer, nil
 }
 
-// keyPatience is how long the database may take to tell, or to be told, that a key was used: Redis knows as well, if it was for a reservation.
-const keyPatience = 500 * time.Millisecond
-
-func (s *Server) answeredElsewhere(ctx context.Context, key *operation.Key) (jsonAnswer, bool, error) {
+// reservedWithKey looks for what was answered before to the same key.
+func (s *Server) reservedWithKey(ctx context.Context, known *events.Hall, key *operation.Key) (jsonAnswer, bool, error) {
 	if key == nil {
 		return jsonAnswer{}, false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, keyPatience)
-	defer cancel()
-	return s.answeredBefore(ctx, key)
+	return madeWithKey(ctx, func(ctx context.Context) (jsonAnswer, bool, error) {
+		return s.answeredBefore(ctx, key)
+	}, func() (bool, error) {
+		return s.box.seats.RemembersKeys(ctx, known, time.Now())
+	})
 }
 
 // want reads what is to be reserved.

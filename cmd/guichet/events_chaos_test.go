@@ -375,3 +375,41 @@ func TestEventsRefundRacesCheckIn(t *testing.T) {
 		h.audit()
 	})
 }
+
+// A key that Redis has lost is not taken for a new one while the database, which knows it, is away. What bears no key is reserved meanwhile.
+func TestReservationKeysWhileBothStoresFail(t *testing.T) {
+	t.Parallel()
+	h := newPrivateHouse(t)
+	b := h.serve().announce(t, section{"A", 2, 5, 100})
+	ada := b.guest(1000)
+	ask := func(options ...option) answer {
+		return ada.post("/v1/events/"+b.event+"/reservations", map[string]any{"quantity": 1}, options...)
+	}
+	once := header("Idempotency-Key", "once")
+	var first reservation
+	ask(once).into(t, http.StatusCreated, &first)
+	h.synced(first.ID, "held")
+	if err := h.redis.Wipe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.eventuallyShows("..h..", ".....") // Redis knows the event again
+	if err := h.mariadb.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	ask(once).problem(t, http.StatusServiceUnavailable, "unavailable")
+	ask().expect(t, http.StatusCreated)
+	if err := h.mariadb.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the answer again", func() error {
+		a := ask(once)
+		if a.status == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s", a.body)
+		}
+		var again reservation
+		if a.into(t, http.StatusCreated, &again); again.ID != first.ID || a.header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%+v; want %+v", again, first)
+		}
+		return nil
+	})
+}

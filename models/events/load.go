@@ -19,6 +19,7 @@ type Snapshot struct {
 	StartsAt   time.Time
 	MaxPerUser int
 	Room       WaitingRoom
+	AnyBefore  bool          // there are reservations, whatever has become of them
 	Held       []Reservation // all whose status is held, also those past their time
 	Sold       []Sale        // all seats that are sold, and not refunded
 	Now        time.Time
@@ -127,10 +128,14 @@ func prepare(hall *Hall, snapshot *Snapshot) (*prepared, error) {
 	}
 	var epoch [6]byte
 	_, _ = rand.Read(epoch[:]) // never fails: documented in crypto/rand
-	room := snapshot.Room
+	room, keysLost := snapshot.Room, "0"
+	if snapshot.AnyBefore {
+		keysLost = milliText(snapshot.Now)
+	}
 	p.settings = []any{
 		"epoch", hex.EncodeToString(epoch[:]), "synced", 0, "starts_at", milliText(snapshot.StartsAt), "max_per_user", snapshot.MaxPerUser,
 		"rate", room.Rate, "window", room.Window.Milliseconds(), "tokens", int64(room.Rate) * 1000, "filled", milliText(snapshot.Now), "arrivals", 0,
+		"keys_lost_at", keysLost,
 	}
 	return p, nil
 }

@@ -162,3 +162,28 @@ func TestForget(t *testing.T) {
 		}
 	})
 }
+
+// Keys that Redis has lost are known to the database alone, for as long as they are promised to be known.
+func TestRemembersKeys(t *testing.T) {
+	onAllRedises(t, func(t *testing.T, seats *Seats) {
+		hall := hallOf(t, "A 1x5 500")
+		remembers := func(in time.Duration) bool {
+			t.Helper()
+			known, err := seats.RemembersKeys(t.Context(), hall, began.Add(in))
+			must(t, err)
+			return known
+		}
+		if remembers(0) {
+			t.Error("of an event that it does not know")
+		}
+		load(t, seats, hall, Snapshot{})
+		if !remembers(0) {
+			t.Error("nothing was reserved before")
+		}
+		wipe(t.Context(), t, seats, hall)
+		load(t, seats, hall, Snapshot{AnyBefore: true})
+		if remembers(0) || remembers(day-time.Minute) || !remembers(day) {
+			t.Error("of an event that was loaded beside reservations whose keys it does not know")
+		}
+	})
+}

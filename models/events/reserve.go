@@ -78,6 +78,18 @@ func (s *Seats) Reserve(ctx context.Context, hall *Hall, want Want) (Reserved, e
 	}
 }
 
+// RemembersKeys says whether Redis knows every key with which seats of an event were reserved in the last 24 hours, for which keys are promised to be known: the event
+// was loaded longer ago, or when the database had no reservation of it that could be made a second time.
+func (s *Seats) RemembersKeys(ctx context.Context, hall *Hall, now time.Time) (bool, error) {
+	values, err := s.client.HMGet(ctx, hall.keys.hall(), "epoch", "keys_lost_at").Result()
+	if err != nil || values[0] == nil {
+		return false, err
+	}
+	lost, _ := values[1].(string)
+	lostAt, _ := strconv.ParseInt(lost, 10, 64) // an event without it was loaded before it was noted
+	return now.Sub(time.UnixMilli(lostAt)) >= day, nil
+}
+
 // arguments of the script.
 func (h *Hall) arguments(want *Want) ([]any, error) {
 	n := max(len(want.Seats), want.Quantity)

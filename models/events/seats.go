@@ -22,7 +22,9 @@ var ErrNotInRedis = errors.New("events: the reservation is not in Redis")
 //
 // The keys of an event E, which share a hash tag, so that they are on one node of a cluster:
 //
-//	event:{E}:hall          hash: epoch, how many marks were synced, starts_at, max_per_user, the waiting room's settings and tokens. Without it, Redis does not know the event
+//	event:{E}:hall          hash: epoch, how many marks were synced, starts_at, max_per_user, the waiting room's settings and tokens; keys_lost_at, when
+//	                        idempotency keys may have been lost, which is when the event was loaded, in milliseconds since 1970, or 0 if there was nothing to lose.
+//	                        Without it, Redis does not know the event
 //	event:{E}:map           a character for each seat: free, held or sold
 //	event:{E}:tickets       hash: place in the map → the reservation that holds the seat or has bought it
 //	event:{E}:reservations  hash: reservation → its record, until the database has what became of it

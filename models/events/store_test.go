@@ -249,6 +249,9 @@ func TestReadSnapshot(t *testing.T) {
 	stores.Each(t, func(t *testing.T, db *database.DB) {
 		room := WaitingRoom{Rate: 5, Window: time.Minute}
 		e, other := insertEvent(t, db, Event{StartsAt: began.Add(time.Hour), MaxPerUser: 6, Waiting: room}), insertEvent(t, db, Event{StartsAt: began})
+		if s, err := readSnapshot(db.Read(t.Context()), e.ID); err != nil || s.AnyBefore {
+			t.Errorf("%+v, %v; nothing was reserved yet", s, err)
+		}
 		user := ids.Next()
 		held, over, paid := row(e.ID, user, StatusHeld, 2, 0), row(e.ID, user, StatusHeld, 4), row(e.ID, ids.Next(), StatusPaid, 7, 5)
 		over.ExpiresAt = began
@@ -263,7 +266,7 @@ func TestReadSnapshot(t *testing.T) {
 		write(t, db, sold.Insert)
 		before := time.Now()
 		s, err := readSnapshot(db.Read(t.Context()), e.ID)
-		if err != nil || !s.StartsAt.Equal(e.StartsAt) || s.MaxPerUser != 6 || s.Room != room || s.Now.Before(before) || s.Now.After(time.Now()) {
+		if err != nil || !s.StartsAt.Equal(e.StartsAt) || s.MaxPerUser != 6 || !s.AnyBefore || s.Room != room || s.Now.Before(before) || s.Now.After(time.Now()) {
 			t.Errorf("%+v, %v", s, err)
 		}
 		truth, err := ReadTruth(db.Read(t.Context()), e.ID)
