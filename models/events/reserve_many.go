@@ -18,9 +18,14 @@ const (
 	mostPlaces   = 1000
 	// worthwhile is how many requests have to wait for another script to be sent while one is under way, which may be waiting for the disk.
 	worthwhile = 32
-	// togetherPatience is how long Redis may take to decide them.
+	// togetherPatience is how long it may take from when a request came until it is decided, and linePatience how much of that it may wait before Redis is asked. So
+	// Redis has the rest to answer, and little is decided of which nobody hears.
 	togetherPatience = 3 * time.Second
+	linePatience     = 2 * time.Second
 )
+
+// errKeptWaiting says that a request was not decided: those before it took too long.
+var errKeptWaiting = fmt.Errorf("events: Redis keeps requests for seats waiting: %w", context.DeadlineExceeded)
 
 // combiner decides requests for seats that came while the last ones were being decided: those for one event in one script, and all of them in one go to Redis
 // and back. Under load most of what a request costs there is the way, the writing to disk, and the reading and writing of what all requests share.
@@ -32,11 +37,28 @@ type combiner struct {
 }
 
 type wish struct {
+	ctx    context.Context // the request's
 	want   *Want
 	total  int64
+	joined time.Time
 	answer chan string // what the script has answered, if there is no error
 	now    time.Time   // the script's, which is one for all that it decides
 	err    error
+}
+
+func newWish(ctx context.Context, want *Want, total int64) *wish {
+	return &wish{ctx: ctx, want: want, total: total, joined: time.Now(), answer: make(chan string, 1)}
+}
+
+// lapsed says why a request is not to be decided any more: seats are not held for who has given up.
+func (w *wish) lapsed(now time.Time) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if now.Sub(w.joined) > linePatience {
+		return errKeptWaiting
+	}
+	return nil
 }
 
 // Answers of the script, besides which seats are taken, by their places in the request.
@@ -57,9 +79,9 @@ func (c *combiner) reserve(ctx context.Context, s *Seats, hall *Hall, want *Want
 	if err != nil {
 		return "", err
 	}
-	w := &wish{want: want, total: int64(total), answer: make(chan string, 1)}
+	w := newWish(ctx, want, int64(total))
 	if c.join(hall, w) {
-		go c.decide(context.WithoutCancel(ctx), s)
+		go c.decide(s)
 	}
 	select {
 	case answer := <-w.answer:
@@ -87,13 +109,13 @@ func (c *combiner) join(hall *Hall, w *wish) (another bool) {
 }
 
 // decide decides until nothing waits.
-func (c *combiner) decide(ctx context.Context, s *Seats) {
+func (c *combiner) decide(s *Seats) {
 	for groups := c.take(); len(groups) > 0; groups = c.take() {
-		s.decide(ctx, groups)
+		s.decide(groups)
 	}
 }
 
-// take takes what waits, of each event as much as one script may decide.
+// take takes what waits, of each event as much as one script may decide. If that is nothing, one less is deciding.
 func (c *combiner) take() map[*Hall][]*wish {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,14 +123,12 @@ func (c *combiner) take() map[*Hall][]*wish {
 		c.deciding--
 		return nil
 	}
-	groups := make(map[*Hall][]*wish, len(c.lines))
+	now, groups := time.Now(), make(map[*Hall][]*wish, len(c.lines))
 	for hall, waiting := range c.lines {
-		n, places := 0, 0
-		for n < min(len(waiting), mostTogether) && places+len(waiting[n].want.Seats) <= mostPlaces {
-			places += len(waiting[n].want.Seats)
-			n++
+		group, n := groupOf(waiting, now)
+		if len(group) > 0 {
+			groups[hall] = group
 		}
-		groups[hall] = waiting[:n:n]
 		c.waiting -= n
 		if n < len(waiting) {
 			c.lines[hall] = waiting[n:]
@@ -116,12 +136,38 @@ func (c *combiner) take() map[*Hall][]*wish {
 			delete(c.lines, hall)
 		}
 	}
+	if len(groups) == 0 { // all who waited have given up
+		c.deciding--
+	}
 	return groups
 }
 
-// decide decides each event's group in one script.
-func (s *Seats) decide(ctx context.Context, groups map[*Hall][]*wish) {
-	ctx, cancel := context.WithTimeout(ctx, togetherPatience)
+// groupOf is what one script may decide of a line, and how much of the line that is, together with those who have lapsed, who are answered. It uses the line's memory.
+func groupOf(waiting []*wish, now time.Time) (group []*wish, n int) {
+	group = waiting[:0]
+	for places := 0; n < len(waiting) && len(group) < mostTogether; n++ {
+		w := waiting[n]
+		if w.err = w.lapsed(now); w.err != nil {
+			w.answer <- ""
+			continue
+		}
+		if places += len(w.want.Seats); places > mostPlaces {
+			break
+		}
+		group = append(group, w)
+	}
+	return group[:len(group):len(group)], n
+}
+
+// decide decides each event's group in one script, in what is left of the time of the request that has waited longest.
+func (s *Seats) decide(groups map[*Hall][]*wish) {
+	var oldest *wish
+	for _, group := range groups {
+		if oldest == nil || group[0].joined.Before(oldest.joined) {
+			oldest = group[0]
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(oldest.ctx), oldest.joined.Add(togetherPatience))
 	defer cancel()
 	pipe := s.client.Pipeline()
 	sent := make(map[*Hall]*redis.Cmd, len(groups))

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"guichet/models/id"
@@ -159,9 +162,9 @@ func (w *twins) decideTogether(group []Want) []string {
 		total, err := w.together.Total(group[i].Seats)
 		must(w.t, err)
 		want := group[i]
-		wishes = append(wishes, &wish{want: &want, total: int64(total), answer: make(chan string, 1)})
+		wishes = append(wishes, newWish(w.ctx, &want, int64(total)))
 	}
-	w.seats.decide(w.ctx, map[*Hall][]*wish{w.together: wishes})
+	w.seats.decide(map[*Hall][]*wish{w.together: wishes})
 	var answers []string
 	for _, wish := range wishes {
 		answers = append(answers, <-wish.answer)
@@ -287,7 +290,7 @@ func TestTogetherIsBounded(t *testing.T) {
 		if i >= 2*mostTogether {
 			width = MaxSeatsPerRequest
 		}
-		c.join(hall, &wish{want: &Want{Seats: make([]int, width)}})
+		c.join(hall, newWish(t.Context(), &Want{Seats: make([]int, width)}, 1))
 	}
 	taken := 0
 	for c.deciding > 0 {
@@ -321,9 +324,9 @@ func TestTogetherFullGroups(t *testing.T) {
 				for n := range width {
 					want.Seats = append(want.Seats, (i*width+n)*7) // none beside another
 				}
-				group = append(group, &wish{want: &want, total: int64(width), answer: make(chan string, 1)})
+				group = append(group, newWish(t.Context(), &want, int64(width)))
 			}
-			seats.decide(t.Context(), map[*Hall][]*wish{hall: group})
+			seats.decide(map[*Hall][]*wish{hall: group})
 			for i, w := range group {
 				if answer := <-w.answer; answer != answerReserved || w.err != nil {
 					t.Fatalf("%d of %d: %q, %v", i, len(group), answer, w.err)
@@ -349,5 +352,98 @@ func TestTogetherGivesUp(t *testing.T) {
 			}
 		}
 		reserve(t, seats, hall, wants(t, hall, ids.Next(), "A-1-9"))
+	})
+}
+
+// hanging has a Redis not answer several requests at once until it is let go.
+type hanging struct{ letGo chan struct{} }
+
+func (h hanging) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h hanging) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (h hanging) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		select {
+		case <-h.letGo:
+			return next(ctx, cmds)
+		case <-ctx.Done():
+			for _, cmd := range cmds {
+				cmd.SetErr(ctx.Err())
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// TestTogetherWithoutWhoGaveUp: seats are not held for who gave up while Redis did not answer.
+func TestTogetherWithoutWhoGaveUp(t *testing.T) {
+	t.Parallel()
+	client := connectMini(t)
+	defer client.Close() //nolint:errcheck // at the end of the test
+	seats, hall := NewSeats(client), hallOf(t, "A 1x9 500")
+	load(t, seats, hall, Snapshot{})
+	server := hanging{make(chan struct{})}
+	client.AddHook(server)
+	var asked sync.WaitGroup
+	ask := func(ctx context.Context, seat string) <-chan error {
+		want, answer := wants(t, hall, ids.Next(), seat), make(chan error, 1)
+		asked.Go(func() {
+			_, err := seats.Reserve(ctx, hall, want)
+			answer <- err
+		})
+		return answer
+	}
+	waits := func(n int) {
+		t.Helper()
+		eventually(t, func() bool {
+			seats.combiner.mu.Lock()
+			defer seats.combiner.mu.Unlock()
+			return seats.combiner.deciding == 1 && seats.combiner.waiting == n
+		})
+	}
+	first := ask(t.Context(), "A-1-1")
+	waits(0)
+	ctx, giveUp := context.WithCancel(t.Context())
+	gone := ask(ctx, "A-1-2")
+	waits(1)
+	giveUp()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	again := ask(t.Context(), "A-1-2")
+	waits(2)
+	close(server.letGo)
+	asked.Wait()
+	if err := errors.Join(<-first, <-again); err != nil {
+		t.Error(err)
+	}
+	wantMap(t, seats, hall, "hh.......")
+	if seats.combiner.deciding != 0 || seats.combiner.waiting != 0 {
+		t.Errorf("%d decide, %d wait", seats.combiner.deciding, seats.combiner.waiting)
+	}
+}
+
+// TestTogetherInTime: while Redis hangs, everybody is answered in time, however many there are.
+func TestTogetherInTime(t *testing.T) {
+	t.Parallel()
+	hall := hallOf(t, "A 20x100 500")
+	synctest.Test(t, func(t *testing.T) {
+		client := redis.NewClient(&redis.Options{})
+		defer client.Close() //nolint:errcheck // at the end of the test
+		client.AddHook(hanging{make(chan struct{})})
+		seats := NewSeats(client)
+		var asked sync.WaitGroup
+		for seat := range hall.Size() {
+			asked.Go(func() {
+				came := time.Now()
+				_, err := seats.Reserve(t.Context(), hall, Want{ID: ids.Next(), UserID: ids.Next(), Account: "ACC1", Seats: []int{seat}, Now: began, HoldFor: hold, Stamp: 7})
+				if took := time.Since(came); !errors.Is(err, context.DeadlineExceeded) || took > togetherPatience {
+					t.Errorf("%v after %s", err, took)
+				}
+			})
+			time.Sleep(5 * time.Millisecond) //nolint:forbidigo // the clock of this bubble is not that of the machine
+		}
+		asked.Wait()
 	})
 }
