@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -210,7 +211,8 @@ func (h *Hall) manyArguments(group []*wish) []any {
 	arguments[0] = milliText(now)
 	for _, w := range group {
 		w.now = now
-		arguments = append(arguments, w.want.ID.String(), w.want.UserID.String(), milliText(w.want.Now.Add(w.want.HoldFor)), w.want.Stamp.String()+" "+w.want.Account, w.total, len(w.want.Seats))
+		record, mark := h.recordAndMark(w, arguments[0].(string))
+		arguments = append(arguments, w.want.ID.String(), w.want.UserID.String(), milliText(w.want.Now.Add(w.want.HoldFor)), record, mark, len(w.want.Seats))
 		for _, seat := range w.want.Seats {
 			arguments = append(arguments, h.place(seat))
 		}
@@ -219,6 +221,32 @@ func (h *Hall) manyArguments(group []*wish) []any {
 		}
 	}
 	return arguments
+}
+
+// recordAndMark are what Redis is to have of a reservation if it is made, as reserve.lua writes it: the script would take longer over putting them together than over
+// all else.
+func (h *Hall) recordAndMark(w *wish, now string) (record, mark string) {
+	where := make([]byte, 0, 64)
+	for i, seat := range w.want.Seats {
+		if i > 0 {
+			where = append(where, ',')
+		}
+		where = strconv.AppendInt(where, int64(h.place(seat)), 10)
+	}
+	b := make([]byte, 0, 192+2*len(where))
+	b = append(append(b, "h "...), w.want.UserID.String()...)
+	b = append(append(b, " - - "...), where...)
+	b = strconv.AppendInt(append(b, ' '), w.total, 10)
+	b = append(append(b, ' '), now...)
+	b = append(append(b, ' '), milliText(w.want.Now.Add(w.want.HoldFor))...)
+	b = append(append(b, ' '), w.want.Stamp.String()...)
+	b = append(append(b, ' '), w.want.Account...)
+	end := len(b)
+	b = append(append(b, now...), ' ')
+	b = append(append(b, w.want.ID.String()...), ' ')
+	b = append(b, where...)
+	all := string(b)
+	return all[:end], all[end:]
 }
 
 // reservedTogether reads an answer.

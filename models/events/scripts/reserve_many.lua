@@ -1,8 +1,8 @@
 -- Holds seats for many at once, as reserve.lua would one after the other: what all of them need is read once, and what they have come to is written once.
 -- Whatever is out of the ordinary is left for that script: a waiting room, a user at the limit, a reservation that is there already, a hold past its time in the way;
 -- and so is the search for the best seats, if there may be any.
--- ARGV: now, then for each: reservation, user, expires, stamp and account, total, how many seats are named, and their places; or, if none are, how many are wanted, and
---   how many the hall has
+-- ARGV: now, then for each: reservation, user, expires, the record and the mark that it gets, how many seats are named, and their places; or, if none are, how many are
+--   wanted, and how many the hall has
 local hall = call('HMGET', HALL, 'starts_at', 'max_per_user', 'rate')
 if not hall[1] then
   return {'not_loaded'}
@@ -25,7 +25,7 @@ while at <= #ARGV do
   end
   at = at + 6 + n
 end
-local owners, made, counts = #places > 0 and call('HMGET', TICKETS, unpack(places)), call('HMGET', RESERVATIONS, unpack(ids)), call('HMGET', USERS, unpack(users))
+local owners, counts = #places > 0 and call('HMGET', TICKETS, unpack(places)), call('HMGET', USERS, unpack(users))
 
 -- Which of those in the way are past their time.
 local asked, inTheWay, ended = {}, {}, {}
@@ -46,7 +46,7 @@ end
 local occupied = best and #call('ZRANGEBYSCORE', HOLDS, '-inf', ARGV[1], 'LIMIT', 0, 1) == 0 and call('HLEN', TICKETS)
 
 local answers, have, took, fresh = {}, {}, {}, {}
-local tickets, painted, records, holds, marks, named = {}, {}, {}, {}, {}, {}
+local tickets, records, holds, marks, named = {}, {}, {}, {}, {}
 local first = 0 -- of the places before this want's
 for w = 1, #wants do
   local from, id, user = wants[w], ids[w], users[w]
@@ -54,16 +54,18 @@ for w = 1, #wants do
   local count = have[user] or tonumber(counts[w] or '0')
   for i = 1, n do
     local owner = owners[first + i]
-    if took[places[first + i]] or (owner and not ended[owner]) then
+    if owner == id then -- it is there already
+      answer = 'alone'
+    elseif took[places[first + i]] or (owner and not ended[owner]) then
       taken[#taken + 1] = i - 1
     elseif owner then
       answer = 'alone'
     end
   end
-  if made[w] or fresh[id] or tonumber(ARGV[from + 2]) > starts or NOW >= starts then
+  if fresh[id] or tonumber(ARGV[from + 2]) > starts or NOW >= starts then
     answer = 'alone'
   elseif n == 0 then
-    answer = occupied and tonumber(ARGV[from + 7]) - occupied - #painted < tonumber(ARGV[from + 6]) and 'sold_out' or 'alone'
+    answer = occupied and tonumber(ARGV[from + 7]) - occupied - #tickets / 2 < tonumber(ARGV[from + 6]) and 'sold_out' or 'alone'
   elseif count + n > most then
     answer = 'alone'
   elseif answer == '' and #taken > 0 then
@@ -71,23 +73,29 @@ for w = 1, #wants do
   end
   if answer == '' then
     for i = first + 1, first + n do
-      local place = places[i]
-      took[place] = true
-      tickets[#tickets + 1], tickets[#tickets + 2], painted[#painted + 1] = place, id, tonumber(place)
+      took[places[i]] = true
+      tickets[#tickets + 1], tickets[#tickets + 2] = places[i], id
+    end
+    if n == 1 then
+      call('SETRANGE', MAP, places[first + 1], 'h')
+    else
+      local run = {}
+      for i = 1, n do
+        run[i] = tonumber(places[first + i])
+      end
+      table.sort(run)
+      paint(run, 'h')
     end
     have[user], fresh[id] = count + n, true
-    local where = table.concat(places, ',', first + 1, first + n)
-    records[#records + 1], records[#records + 2] = id, 'h ' .. user .. ' - - ' .. where .. ' ' .. ARGV[from + 4] .. ' ' .. ARGV[1] .. ' ' .. ARGV[from + 2] .. ' ' .. ARGV[from + 3]
+    records[#records + 1], records[#records + 2] = id, ARGV[from + 3]
     holds[#holds + 1], holds[#holds + 2] = ARGV[from + 2], id
-    marks[#marks + 1] = ARGV[1] .. ' ' .. id .. ' ' .. where
+    marks[#marks + 1] = ARGV[from + 4]
   end
   answers[w] = answer
   first = first + n
 end
 if #marks > 0 then
   call('HSET', TICKETS, unpack(tickets))
-  table.sort(painted)
-  paint(painted, 'h')
   call('HSET', RESERVATIONS, unpack(records))
   call('ZADD', HOLDS, unpack(holds))
   for user, count in pairs(have) do
