@@ -12,8 +12,9 @@ import (
 const WakeChannel = "guichet:wake"
 
 // PublishWake wakes lane's worker. Call it after the enqueue has succeeded, not
-// before. It may be lost without harm: a lane looks by itself once a second, so
-// an error is worth a log line and nothing else.
+// before. It may be lost without harm: a lane finds what its queue does not bring
+// in the journal, some seconds later, so an error is worth a log line and nothing
+// else.
 func PublishWake(ctx context.Context, rdb redis.Cmdable, lane string) error {
 	return rdb.Publish(ctx, WakeChannel, lane).Err()
 }
