@@ -1,11 +1,16 @@
 package messages
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"guichet/models/database"
 	"guichet/models/id"
@@ -194,6 +199,67 @@ func TestAppendedTwice(t *testing.T) {
 		}
 		if next := p.post(room, "next"); next.Sequence != 4 {
 			p.Errorf("%+v", next)
+		}
+	})
+}
+
+// hanging has a Redis not run scripts until it is let go.
+type hanging struct{ letGo chan struct{} }
+
+func (h hanging) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h hanging) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h hanging) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "eval") {
+			<-h.letGo
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Who gives up while Redis does not answer has said nothing. That is so for who would lead next, and for who bears the key of another who waits on.
+func TestGivenUp(t *testing.T) {
+	onAllPairs(t, func(p *pair) {
+		room, c := p.room(), &p.log.combiner
+		p.post(room, "first")
+		server := hanging{make(chan struct{})}
+		p.client.AddHook(server)
+		var posting sync.WaitGroup
+		waiting := -1 // one leads
+		post := func(ctx context.Context, draft *Draft) <-chan error {
+			posted := make(chan error, 1)
+			waiting++
+			posting.Go(func() {
+				_, err := p.log.Post(ctx, draft)
+				posted <- err
+			})
+			eventually(p, func() bool {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				return c.led && len(c.waiting) == waiting
+			})
+			return posted
+		}
+		user := ids.Next()
+		keyed := func() *Draft {
+			return &Draft{Room: room, UserID: user, Username: "ada", Text: "once", Key: keyOf(user, "key", "once")}
+		}
+		ctx, giveUp := context.WithCancel(p.Context())
+		answers := []<-chan error{post(p.Context(), draftIn(room, "leads")), post(ctx, draftIn(room, "given up")), post(ctx, keyed()), post(p.Context(), keyed()), post(p.Context(), draftIn(room, "last"))}
+		giveUp()
+		close(server.letGo)
+		posting.Wait()
+		for i, answer := range answers {
+			if err := <-answer; errors.Is(err, context.Canceled) != (i == 1 || i == 2) || err != nil && i != 1 && i != 2 {
+				p.Errorf("%d: %v", i, err)
+			}
+		}
+		if next := p.post(room, "next"); next.Sequence != 5 {
+			p.Errorf("%+v; want that after first, leads, once and last", next)
 		}
 	})
 }

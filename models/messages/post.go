@@ -50,9 +50,11 @@ var (
 // Post appends a message to the log. Those that are posted while the last were being appended go together, in one script: whoever comes first leads, for all who
 // have come by then, and hands over to one who has come since. So there is neither a timer nor a goroutine between who posts and Redis.
 //
+// What is given up before its batch is taken is not appended.
+//
 // Refused, by a *problem.Problem: idempotency_key_reused, lane_full. After any other error the message may have been taken all the same.
 func (l *Log) Post(ctx context.Context, draft *Draft) (Posted, error) {
-	w := &wish{draft: draft, turn: make(chan bool, 1)}
+	w := &wish{ctx: ctx, draft: draft, turn: make(chan bool, 1)}
 	lead := l.combiner.join(w)
 	if !lead {
 		lead = <-w.turn // soon: each round has a deadline
@@ -65,6 +67,7 @@ func (l *Log) Post(ctx context.Context, draft *Draft) (Posted, error) {
 
 // wish is a draft that waits.
 type wish struct {
+	ctx    context.Context
 	draft  *Draft
 	room   int     // its place among the batch's rooms
 	place  int     // its place in the batch
@@ -101,28 +104,30 @@ func (c *combiner) join(w *wish) (lead bool) {
 	return lead
 }
 
-// round appends what waits, the leader's own first, hands over, and answers.
+// round appends what waits, the leader's own first unless it is given up, hands over, and answers.
 func (c *combiner) round(ctx context.Context, l *Log) {
 	c.take()
+	if len(c.batch) == 0 { // all is given up
+		c.handOver()
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, appendPatience)
 	defer cancel()
 	batch := append([]*wish(nil), c.batch...)
 	err := l.loaded(ctx, func() error { return l.appendBatch(ctx) })
 	c.handOver()
-	for i, w := range batch {
+	for _, w := range batch {
 		if err != nil && w.err == nil && w.posted.Offset == 0 {
 			w.fail(err)
 		}
-		if i > 0 {
-			w.turn <- false
-		}
+		w.turn <- false // which the leader does not look at any more
 		for _, other := range w.same {
 			other.turn <- false
 		}
 	}
 }
 
-// take takes as much of what waits as one script may append. Those that bear the same key go along with the first of them.
+// take takes as much of what waits as one script may append, and answers what is given up. Those that bear the same key go along with the first of them.
 func (c *combiner) take() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,6 +136,10 @@ func (c *combiner) take() {
 	n, bytes := 0, 0
 	for ; n < len(c.waiting) && len(c.batch) < mostTogether && bytes < mostBytes; n++ {
 		w := c.waiting[n]
+		if w.err = w.ctx.Err(); w.err != nil {
+			w.turn <- false
+			continue
+		}
 		if key := w.draft.Key; key != nil {
 			if first := keyed[key.Bare()]; first != nil {
 				first.same = append(first.same, w)
