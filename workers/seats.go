@@ -26,7 +26,7 @@ const (
 	expireAtOnce = 200
 	// pokedAfter is how long the database may be behind what a payment has changed.
 	pokedAfter = 20 * time.Millisecond
-	// reconcileEvery is how often Redis and the database are compared.
+	// reconcileEvery is how often Redis and the database are compared, of each event at a time of its own.
 	reconcileEvery = 30 * time.Second
 	// overFor is how long after an event has started its seats are kept in Redis, and forgetting how long it is tried to drop them.
 	overFor    = 24 * time.Hour
@@ -37,11 +37,10 @@ const (
 func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 	next := time.NewTimer(syncEvery)
 	defer next.Stop()
-	var reconciled time.Time
 	var failed bool
-	followed := time.Now()
+	followed, care := time.Now(), upkeep{}
 	for {
-		open := 0
+		var open []id.ID
 		err := guarded(func() (err error) {
 			open, err = c.follow(ctx, a)
 			return err
@@ -51,16 +50,14 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 		} else { // the database is behind by at least this
 			c.metrics.lag.Set(time.Since(followed).Seconds())
 		}
-		if err == nil && time.Since(reconciled) >= reconcileEvery {
-			if err = guarded(func() error { return c.reconcileAll(ctx, a) }); err == nil {
-				reconciled = time.Now()
-			}
+		if err == nil || len(open) > 0 { // neither store is away as a whole
+			c.keepUp(ctx, a, &care, open)
 		}
 		if err != nil && ctx.Err() == nil && !failed { // once: a store that is away is told of by many already
 			slog.WarnContext(ctx, "the seats in Redis and in the database are not brought together; it is tried again", "error", err)
 		}
 		failed = err != nil
-		if next.Reset(syncEvery); err == nil && open == 0 {
+		if next.Reset(syncEvery); err == nil && len(open) == 0 {
 			next.Reset(restEvery)
 		}
 		select {
@@ -83,16 +80,16 @@ func guarded(do func() error) (err error) {
 	return do()
 }
 
-// follow does what is due for every event that is not long over, and says how many those are.
-func (c *eventsCounter) follow(ctx context.Context, a *attendance) (n int, err error) {
+// follow does what is due for every event that is not long over, and says which those are; none if a store is away.
+func (c *eventsCounter) follow(ctx context.Context, a *attendance) ([]id.ID, error) {
 	now := time.Now()
 	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	pending, err := c.seats.Pending(ctx, open, now)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var marks int64
 	for _, p := range pending {
@@ -104,18 +101,24 @@ func (c *eventsCounter) follow(ctx context.Context, a *attendance) (n int, err e
 	}
 	var errs []error
 	for _, p := range pending { // an event that cannot be served keeps no other waiting
-		var err error
-		if p.Due {
-			err = c.expire(ctx, p.Event)
-		}
-		if err == nil && (p.Due || p.Unsynced > 0) {
-			err = c.sync(ctx, a, p.Event)
-		}
+		err := guarded(func() error { return c.followOne(ctx, a, p) })
 		if err != nil {
 			errs = append(errs, fmt.Errorf("event %s: %w", p.Event, err))
 		}
 	}
-	return len(open), errors.Join(errs...)
+	return open, errors.Join(errs...)
+}
+
+func (c *eventsCounter) followOne(ctx context.Context, a *attendance, p events.Pending) error {
+	if p.Due {
+		if err := c.expire(ctx, p.Event); err != nil {
+			return err
+		}
+	}
+	if p.Due || p.Unsynced > 0 {
+		return c.sync(ctx, a, p.Event)
+	}
+	return nil
 }
 
 func (c *eventsCounter) expire(ctx context.Context, event id.ID) error {
@@ -188,14 +191,54 @@ func (c *eventsCounter) storeBatch(tx database.Tx, a *attendance, hall *events.H
 	return entries, nil
 }
 
-// reconcileAll compares Redis with the database, event by event, and drops the events that are long over.
-func (c *eventsCounter) reconcileAll(ctx context.Context, a *attendance) error {
+// upkeep is what is due now and then. It may take a while for one event, so it is done for one at a time, and in between all are followed.
+type upkeep struct {
+	reconcile map[id.ID]time.Time // when each event is due. One that is not there is due at once
+	forget    time.Time
+}
+
+// next is the event that has been due for longest. It is due again after the usual time, whatever comes of it.
+func (u *upkeep) next(open []id.ID, now time.Time) (event id.ID, found bool) {
+	times := make(map[id.ID]time.Time, len(open))
+	for _, each := range open {
+		at := u.reconcile[each]
+		times[each] = at
+		if !at.After(now) && (!found || at.Before(times[event])) {
+			event, found = each, true
+		}
+	}
+	if found {
+		times[event] = now.Add(reconcileEvery)
+	}
+	u.reconcile = times
+	return event, found
+}
+
+// keepUp compares Redis with the database for the event that is due, if one is, and drops the events that are long over. What fails is told, and tried again when it
+// is due again: it keeps nothing else waiting.
+func (c *eventsCounter) keepUp(ctx context.Context, a *attendance, u *upkeep, open []id.ID) {
 	now := time.Now()
-	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor))
+	if event, due := u.next(open, now); due {
+		if err := guarded(func() error { return c.reconcile(ctx, a, event) }); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "an event's seats in Redis and in the database are not compared; it is tried again", "event", event, "error", err)
+		}
+	}
+	if now.Before(u.forget) {
+		return
+	}
+	u.forget = now.Add(reconcileEvery)
+	if err := guarded(func() error { return c.forgetOver(ctx, now) }); err != nil && ctx.Err() == nil {
+		slog.WarnContext(ctx, "events that are over are not dropped from Redis; it is tried again", "error", err)
+	}
+}
+
+// forgetOver drops the events that are long over.
+func (c *eventsCounter) forgetOver(ctx context.Context, now time.Time) error {
+	known, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor-forgetting))
 	if err != nil {
 		return err
 	}
-	known, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor-forgetting))
+	open, err := events.OpenEvents(c.db.Read(ctx), now.Add(-overFor)) // after the others: one that is announced meanwhile is not over
 	if err != nil {
 		return err
 	}
@@ -205,15 +248,14 @@ func (c *eventsCounter) reconcileAll(ctx context.Context, a *attendance) error {
 	}
 	var errs []error
 	for _, event := range known {
-		var err error
 		if stillOpen[event] {
-			err = c.reconcile(ctx, a, event)
-		} else if _, err = c.seats.Forget(ctx, event); err == nil {
-			c.halls.Forget(event)
+			continue
 		}
-		if err != nil {
+		if _, err := c.seats.Forget(ctx, event); err != nil {
 			errs = append(errs, fmt.Errorf("event %s: %w", event, err))
+			continue
 		}
+		c.halls.Forget(event)
 	}
 	return errors.Join(errs...)
 }

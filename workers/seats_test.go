@@ -1,8 +1,12 @@
 package workers
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,7 +99,7 @@ func TestWaitingRoomIsReconciled(t *testing.T) {
 				return err
 			})
 			if err == nil {
-				err = b.box.reconcileAll(t.Context(), b.at)
+				err = b.box.reconcile(t.Context(), b.at, e.ID)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -107,13 +111,84 @@ func TestWaitingRoomIsReconciled(t *testing.T) {
 	})
 }
 
+// Events that cannot be followed, or not be reconciled, keep no other from being reconciled.
+func TestReconciledBesideBrokenEvents(t *testing.T) {
+	onBothStores(t, func(t *testing.T, r *rig) {
+		b := newBoxRig(t, r)
+		_, broken := b.announce()
+		_, gone := b.announce()
+		sound, _ := b.announce()
+		lost := b.reserve(broken)
+		room := events.WaitingRoom{Rate: 5, Window: time.Minute}
+		err := b.redis.HSet(t.Context(), "event:{"+broken.Event().String()+"}:reservations", lost.ID.String(), "nonsense").Err()
+		if err == nil {
+			err = b.redis.Set(t.Context(), "event:{"+gone.Event().String()+"}:map", "short", 0).Err()
+		}
+		if err == nil {
+			err = b.db.Write(t.Context(), func(tx database.Tx) error {
+				_, err := events.SetWaitingRoom(tx, sound.ID, room)
+				return err
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var attending sync.WaitGroup
+		attending.Go(func() { b.box.attend(ctx, b.at) })
+		defer attending.Wait()
+		defer stop()
+		eventually(t, func() error {
+			rate, err := b.redis.HGet(t.Context(), "event:{"+sound.ID.String()+"}:hall", "rate").Result()
+			if err == nil && rate != "5" {
+				err = fmt.Errorf("the rate is %s", rate)
+			}
+			return err
+		})
+	})
+}
+
+// One event is due at a time, whoever has waited longest first, and again after the usual time. Those that are not open any more are not kept.
+func TestUpkeep(t *testing.T) {
+	t.Parallel()
+	ids, now, u := id.NewGenerator(), time.Now(), upkeep{}
+	open := []id.ID{ids.Next(), ids.Next(), ids.Next()}
+	next := func(want int) {
+		t.Helper()
+		event, found := u.next(open, now)
+		if is := slices.Index(open, event); is != want || found != (want >= 0) {
+			t.Errorf("event %d is due, %t; want %d", is, found, want)
+		}
+		now = now.Add(syncEvery)
+	}
+	for _, want := range []int{0, 1, 2, -1} {
+		next(want)
+	}
+	now = now.Add(reconcileEvery - 4*syncEvery)
+	next(0)
+	open = append(open, ids.Next()) // is announced
+	for _, want := range []int{3, 1, 2, -1} {
+		next(want)
+	}
+	if open = open[:1]; len(u.reconcile) != 4 {
+		t.Errorf("%d are known", len(u.reconcile))
+	}
+	if next(-1); len(u.reconcile) != 1 {
+		t.Errorf("%d are kept", len(u.reconcile))
+	}
+}
+
 // An event that was announced between two looks, while none is long over.
 func TestReconcileWithoutOldEvents(t *testing.T) {
 	onBothStores(t, func(t *testing.T, r *rig) {
 		b := newBoxRig(t, r)
 		_, hall := b.announce()
 		held := b.reserve(hall)
-		if err := b.box.reconcileAll(t.Context(), b.at); err != nil {
+		err := b.box.reconcile(t.Context(), b.at, hall.Event())
+		if err == nil {
+			err = b.box.forgetOver(t.Context(), time.Now())
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		if _, found, err := b.box.seats.Get(t.Context(), hall, held.ID, time.Now()); err != nil || !found {
