@@ -324,7 +324,7 @@ func (s *Server) reservationOf(ctx context.Context, event, reservation id.ID, ro
 		return known, found, err
 	}
 	// Either Redis does not know the event any more; or it has let go of the reservation, and its row is about to follow.
-	if err := events.LoadSeats(ctx, s.DB, s.box.seats, known); err != nil {
+	if err := s.box.halls.Load(ctx, known); err != nil {
 		return known, found, err
 	}
 	held, inRedis, err := s.box.seats.Get(ctx, known, reservation, time.Now())

@@ -3,8 +3,11 @@ package events
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
+	"runtime/debug"
 	"sync"
+
+	"golang.org/x/sync/singleflight"
 
 	"guichet/models/database"
 	"guichet/models/id"
@@ -17,7 +20,11 @@ type Halls struct {
 	clock *lamport.Clock
 	seats *Seats
 	known sync.Map // *Hall by id.ID
+	loads singleflight.Group
 }
+
+// loadPatience is how long it is tried to load an event: another that is loading it, and has died, is waited for.
+const loadPatience = 2 * loadTurn
 
 // NewHalls returns the halls of the events in db. The clock is told the stamps of what is read.
 func NewHalls(db *database.DB, clock *lamport.Clock, seats *Seats) *Halls {
@@ -51,9 +58,29 @@ func (h *Halls) Loaded(ctx context.Context, hall *Hall, do func() error) error {
 	if !errors.Is(err, ErrNotLoaded) {
 		return err
 	}
-	if err := LoadSeats(ctx, h.db, h.seats, hall); err != nil {
+	if err := h.Load(ctx, hall); err != nil {
 		return err
 	}
-	slog.InfoContext(ctx, "the seats of an event were read into Redis from the database", "event", hall.event)
 	return do()
+}
+
+// Load has Redis know an event's seats as the database has them. Of all in this process who need that at once, one does it, and goes on for the others if its own
+// request is given up.
+func (h *Halls) Load(ctx context.Context, hall *Hall) error {
+	loaded := h.loads.DoChan(hall.event.String(), func() (_ any, err error) {
+		defer func() {
+			if cause := recover(); cause != nil { // it would end the process, where a handler's would not
+				err = fmt.Errorf("events: loading event %s: panic: %v\n%s", hall.event, cause, debug.Stack())
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadPatience)
+		defer cancel()
+		return nil, LoadSeats(ctx, h.db, h.seats, hall)
+	})
+	select {
+	case result := <-loaded:
+		return result.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -204,5 +205,8 @@ func (p *prepared) put(ctx context.Context, client redis.UniversalClient, name s
 		return false, err
 	}
 	outcome, err := loadScript.run(ctx, client, k.all(append([]string{k.loading()}, prepared...)...), p.now, append(sizes, p.settings...)...).Text()
+	if outcome == "loaded" {
+		slog.InfoContext(ctx, "the seats of an event were read into Redis from the database", "event", p.hall.event)
+	}
 	return outcome == "loaded" || outcome == "there", err
 }
