@@ -269,7 +269,7 @@ func readRefused(tx database.Tx, lane string) (map[id.ID]problem.Code, error) {
 			return nil, err
 		}
 		code, _, _ := strings.Cut(r.problem.String, "\n")
-		refused[r.operation] = problem.Code(code)
+		refused[r.operation] = problem.Code(strings.Clone(code)) // else all of the text is kept with it
 	}
 	return refused, nil
 }
