@@ -16,6 +16,7 @@ import (
 	"guichet/models/problem"
 	"guichet/models/text"
 	"guichet/models/ticket"
+	"guichet/models/trips"
 )
 
 // errUnknownTicket is one answer to all: the code was made up, no ticket of it was issued, and it is somebody else's.
@@ -117,8 +118,8 @@ func (s *Server) GetTicketPicture(ctx context.Context, request api.GetTicketPict
 // ownerOf is the user whose ticket a code is, or errUnknownTicket.
 func (s *Server) ownerOf(ctx context.Context, code ticket.Code) (id.ID, error) {
 	if code.Kind == ticket.Trip {
-		owner, err := ticket.PurchaseOwner(s.DB.Read(ctx), code.Owner)
-		if errors.Is(err, ticket.ErrUnknownPurchase) {
+		owner, err := trips.PurchaseOwner(s.DB.Read(ctx), code.Owner)
+		if errors.Is(err, trips.ErrUnknownPurchase) {
 			err = errUnknownTicket
 		}
 		return owner, err

@@ -8,11 +8,7 @@ import (
 	"fmt"
 
 	"guichet/models/database"
-	"guichet/models/id"
 )
-
-// ErrUnknownPurchase says that no purchase has the id.
-var ErrUnknownPurchase = errors.New("ticket: no such purchase")
 
 // LoadSigner returns the signer whose key the store has. The first process that asks makes the key; of several that ask at once, all get the same.
 func LoadSigner(ctx context.Context, db *database.DB) (*Signer, error) {
@@ -55,20 +51,4 @@ func readKey(tx database.Tx) (secret [32]byte, found bool, err error) {
 		return rows.Err()
 	}, "SELECT secret FROM ticket_key WHERE id = 1")
 	return secret, found, err
-}
-
-// PurchaseOwner is the user whose purchase of a trip it is, or ErrUnknownPurchase.
-func PurchaseOwner(tx database.Tx, purchase id.ID) (owner id.ID, err error) {
-	err = tx.Query(func(rows *sql.Rows) error {
-		for rows.Next() {
-			if err := rows.Scan(&owner); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	}, "SELECT user_id FROM purchases WHERE id = ?", purchase[:])
-	if err == nil && owner.IsZero() {
-		err = ErrUnknownPurchase
-	}
-	return owner, err
 }

@@ -1,13 +1,11 @@
 package ticket
 
 import (
-	"errors"
 	"slices"
 	"sync"
 	"testing"
 
 	"guichet/models/database"
-	"guichet/models/id"
 	"guichet/models/testbed"
 )
 
@@ -92,22 +90,6 @@ func TestNoRoomForAKey(t *testing.T) {
 		}))
 		if s, err := LoadSigner(t.Context(), db); err == nil {
 			t.Errorf("a signer with the key %x, and the store has no room for one", s.secret)
-		}
-	})
-}
-
-func TestPurchaseOwner(t *testing.T) {
-	onBothStores(t, func(t *testing.T, open func() *database.DB) {
-		db, ids := open(), id.NewGenerator()
-		purchase, user, trip := ids.Next(), ids.Next(), ids.Next()
-		rows := database.Rows{Table: "purchases", Columns: []string{"id", "user_id", "account", "trip_id", "class", "quantity", "price", "status", "expires_at_us", "created_at_us", "lamport"}}
-		rows.Add(purchase[:], user[:], "1", trip[:], "second", 1, 100, "paid", 1, 1, 1)
-		must(t, db.Write(t.Context(), rows.Insert))
-		if owner, err := PurchaseOwner(db.Read(t.Context()), purchase); err != nil || owner != user {
-			t.Errorf("the owner is %v (%v), want %v", owner, err, user)
-		}
-		if _, err := PurchaseOwner(db.Read(t.Context()), trip); !errors.Is(err, ErrUnknownPurchase) {
-			t.Errorf("a purchase that never was: %v", err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"guichet/models/operation"
 )
 
-// ErrUnknownPurchase says that the user has no such purchase.
+// ErrUnknownPurchase says that there is no such purchase, or that it is not the user's.
 var ErrUnknownPurchase = errors.New("trips: no such purchase")
 
 const purchaseColumns = "id, user_id, account, trip_id, class, quantity, price, status, expires_at_us, created_at_us, paid_by, refunded_by, refunded, lamport"
@@ -50,6 +50,22 @@ func GetPurchase(tx database.Tx, user, purchase id.ID) (*Purchase, error) {
 		err = ErrUnknownPurchase
 	}
 	return found, err
+}
+
+// PurchaseOwner is the user whose purchase it is, or ErrUnknownPurchase.
+func PurchaseOwner(tx database.Tx, purchase id.ID) (owner id.ID, err error) {
+	err = tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			if err := rows.Scan(&owner); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	}, "SELECT user_id FROM purchases WHERE id = ?", purchase[:])
+	if err == nil && owner.IsZero() {
+		err = ErrUnknownPurchase
+	}
+	return owner, err
 }
 
 func queryPurchases(tx database.Tx, visit func(*Purchase), where string, args ...any) error {

@@ -380,3 +380,18 @@ func TestDue(t *testing.T) {
 		}
 	})
 }
+
+func TestPurchaseOwner(t *testing.T) {
+	stores.Each(t, func(t *testing.T, db *database.DB) {
+		purchase, user, trip := ids.Next(), ids.Next(), ids.Next()
+		rows := database.Rows{Table: "purchases", Columns: []string{"id", "user_id", "account", "trip_id", "class", "quantity", "price", "status", "expires_at_us", "created_at_us", "lamport"}}
+		rows.Add(purchase[:], user[:], "1", trip[:], "second", 1, 100, "paid", 1, 1, 1)
+		ok(t, db.Write(t.Context(), rows.Insert))
+		if owner, err := PurchaseOwner(db.Read(t.Context()), purchase); err != nil || owner != user {
+			t.Errorf("the owner is %v (%v), want %v", owner, err, user)
+		}
+		if _, err := PurchaseOwner(db.Read(t.Context()), trip); !errors.Is(err, ErrUnknownPurchase) {
+			t.Errorf("a purchase that never was: %v", err)
+		}
+	})
+}
