@@ -143,7 +143,8 @@ func (s *Server) secure(ctx context.Context, known *events.Hall, reservation *ev
 	return err
 }
 
-// keepBeside remembers the answer to an Idempotency-Key for other calls to see that it was used; Redis knows it for this one. So it may fail.
+// keepBeside remembers the answer to an Idempotency-Key for other calls to see that it was used; Redis knows it for this one, and so it may fail;
+// a Redis that then loses its data has lost the key.
 func (s *Server) keepBeside(ctx context.Context, key *operation.Key, body []byte) {
 	if key == nil {
 		return

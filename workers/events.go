@@ -19,7 +19,7 @@ import (
 	"guichet/models/ticket"
 )
 
-// eventsCounter executes payments and refunds of reservations, and while its lane is held has the database follow what Redis decides (see eventSync).
+// eventsCounter executes payments and refunds of reservations, and while its lane is held has the database follow what Redis decides (see attend).
 type eventsCounter struct {
 	db      *database.DB
 	seats   *events.Seats

@@ -117,7 +117,8 @@ func (r *Referee) invite(c Cause, command *InvitationCommand) (changed []*Game, 
 	return append(changed, g), nil
 }
 
-// accept refuses unknown_game, own_game, game_taken (once somebody has accepted, for ever), not_waiting and not_a_member.
+// accept refuses unknown_game, own_game, game_taken (once somebody has accepted, for ever), not_waiting and not_a_member. The last is for who has left the room while
+// the acceptance waited in line: who is not in it when it comes is refused before it is submitted.
 func (r *Referee) accept(c Cause, command *AcceptanceCommand) ([]*Game, *problem.Problem) {
 	g := r.games[command.Game]
 	switch {
