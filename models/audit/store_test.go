@@ -11,8 +11,8 @@ import (
 	"guichet/models/testbed/stores"
 )
 
-// What is kept of refusals is their codes, however long the texts are that they are told with. No other test runs meanwhile.
-func TestRefusedKeepsCodesAlone(t *testing.T) {
+// What is kept of refusals is their codes, however long the texts are that they are told with.
+func TestRefusedKeepsCodesAlone(t *testing.T) { //nolint:paralleltest // it measures what is kept
 	const refusals, length = 400, 60_000
 	db, ids := stores.SQLite(t), id.NewGenerator()
 	rows := database.Rows{Table: "outcomes", Columns: []string{"operation_id", "lane", "sequence", "status", "lamport", "started_at_us", "finished_at_us", "problem"}}
