@@ -64,7 +64,8 @@ type shard struct {
 	mu        sync.Mutex // held while it writes, which never waits
 	closed    bool
 	running   bool
-	touching  bool
+	touching  bool      // touch is running
+	due       []*reader // whom it has yet to look at
 	socket    *socket
 	readers   map[*reader]struct{}
 	audiences map[string]*audience

@@ -19,6 +19,7 @@ type reader struct {
 	raw   syscall.RawConn // nil if the connection cannot be written to without waiting
 	seats []seat
 	beat  time.Time // when the next heartbeat is due
+	due   bool      // it is in the shard's list of those
 	round uint64    // in which it was last told something
 	mask  uint64    // the audiences of that round that it is in
 
@@ -193,7 +194,6 @@ func (r *reader) forget() {
 func (s *shard) sweep(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var due []*reader
 	for r := range s.readers {
 		switch {
 		case s.gone(r):
@@ -204,24 +204,73 @@ func (s *shard) sweep(now time.Time) {
 			if !r.send([]byte(stillHere), false) {
 				s.leaving = append(s.leaving, r)
 			}
-			due = append(due, r)
+			s.enlist(r)
 		}
 	}
 	s.dismiss()
-	if len(due) > 0 && !s.touching { // a store that hangs does not gather goroutines
+	if len(s.due) > 0 && !s.touching { // a store that hangs does not gather goroutines
 		s.touching = true
-		go s.touch(due)
+		go s.touch()
 	}
 }
 
-// touch counts streams as use of their sessions, and ends those that may not go on.
-func (s *shard) touch(due []*reader) {
+// enlist lists a reader for touch, once.
+func (s *shard) enlist(r *reader) {
+	if !r.due {
+		r.due = true
+		s.due = append(s.due, r)
+	}
+}
+
+// touch looks at readers until none is due.
+func (s *shard) touch() {
+	for due := s.takeDue(); len(due) > 0; due = s.takeDue() {
+		s.keepSignedIn(due)
+		s.keepAdmitted(due)
+	}
+}
+
+// takeDue takes the list of who is due. An empty one is the end of touch.
+func (s *shard) takeDue() (due []*reader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due, s.due = s.due, nil
 	for _, r := range due {
-		if !r.stillWelcome(context.Background()) {
+		r.due = false
+	}
+	s.touching = len(due) > 0
+	return due
+}
+
+// keepSignedIn counts streams as use of their sessions, and ends those whose sessions have ended.
+func (s *shard) keepSignedIn(due []*reader) {
+	for _, r := range due {
+		if s.knows(r) && !r.stillSignedIn(context.Background()) {
 			s.drop(r)
 		}
 	}
+}
+
+// keepAdmitted ends streams whose rooms do not admit their users any more. When the store is away, the rest is left to the next heartbeat: each would wait for it.
+func (s *shard) keepAdmitted(due []*reader) {
+	for _, r := range due {
+		if !s.knows(r) {
+			continue
+		}
+		admitted, err := r.stillAdmitted(context.Background())
+		if !admitted {
+			s.drop(r)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// knows says whether a reader is still there: it may have left since it was listed.
+func (s *shard) knows(r *reader) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.touching = false
+	_, known := s.readers[r]
+	return known
 }

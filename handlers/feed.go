@@ -23,6 +23,8 @@ const (
 	heartbeat = 15 * time.Second
 	// writePatience is how long one write may take before the reader is cut off. It resumes from where it was.
 	writePatience = 10 * time.Second
+	// roomPatience is how long it may take to find out whether the rooms of a stream still admit its user: others wait for that, and meanwhile it goes on.
+	roomPatience = time.Second
 )
 
 // GetFeed opens a stream. What can be refused is refused before the first byte: here, but for one stream too many.
@@ -176,19 +178,31 @@ func (l *listener) stillSignedIn(ctx context.Context) bool {
 	return !errors.Is(l.Identity.Touch(ctx, l.session), identity.ErrUnauthenticated)
 }
 
-// stillWelcome says whether the stream may go on: its session has not ended, and the rooms that it follows still admit its user, who may have given a ticket back.
+// stillWelcome says whether the stream may go on: its session has not ended, and the rooms that it follows still admit its user.
 func (l *listener) stillWelcome(ctx context.Context) bool {
 	if !l.stillSignedIn(ctx) {
 		return false
 	}
-	ctx = withCall(ctx, &call{session: &l.session})
+	admitted, _ := l.stillAdmitted(ctx)
+	return admitted
+}
+
+// stillAdmitted says whether the rooms that the stream follows still admit its user, who may have given a ticket back. A store that is away shuts nobody out: then the
+// error says why that is not known. It counts as no sign of life, as the stream itself is one.
+func (l *listener) stillAdmitted(ctx context.Context) (admitted bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, roomPatience)
+	defer cancel()
+	who := caller(withCall(ctx, &call{session: &l.session}))
 	for _, room := range l.rooms() {
-		_, err := l.admitted(ctx, chat.RoomText(room))
-		if _, refused := errors.AsType[*problem.Problem](err); refused { // and no store that is away
-			return false
+		_, err := l.standing(ctx, room, who, chat.ToRead)
+		if _, refused := errors.AsType[*problem.Problem](err); refused {
+			return false, nil
+		}
+		if err != nil {
+			return true, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // stream is one reader's connection while it is the request's. It is written by hand: the generated layer would send a stream only when it has ended.

@@ -60,30 +60,38 @@ func (s *Server) speaking(ctx context.Context, room string) (id.ID, error) {
 	return s.may(ctx, room, chat.ToSpeak)
 }
 
-// may finds a room in which the caller may do what they want to. What this process remembers decides if they may; if it says that they may not, the database is asked, as
-// another process may have let them just now. The call of a member is noted as a sign of life.
+// may finds a room in which the caller may do what they want to. The call of a member is noted as a sign of life.
 func (s *Server) may(ctx context.Context, text string, need chat.Need) (id.ID, error) {
 	room, err := chat.ParseRoom(text)
 	if err != nil {
 		return id.ID{}, errUnknownRoom
 	}
-	who, now := caller(ctx), time.Now()
-	standing, err := s.rooms.Standing(ctx, room, who, now)
+	who := caller(ctx)
+	standing, err := s.standing(ctx, room, who, need)
 	if err != nil {
-		return id.ID{}, chatProblem(err)
-	}
-	if standing.Refusal(need, now) != nil {
-		if standing, err = s.rooms.AskAgain(ctx, room, who); err != nil {
-			return id.ID{}, chatProblem(err)
-		}
-		if refusal := standing.Refusal(need, now); refusal != nil {
-			return id.ID{}, refusal
-		}
+		return id.ID{}, err
 	}
 	if standing.Member {
 		s.presence.note(room, who.ID)
 	}
 	return room, nil
+}
+
+// standing is how somebody stands with a room in which they may do what they want to; else it is the problem that they may not. What this process remembers decides; if it
+// says that they may not, the database is asked, as another process may have let them just now.
+func (s *Server) standing(ctx context.Context, room id.ID, who chat.Person, need chat.Need) (chat.Standing, error) {
+	now := time.Now()
+	standing, err := s.rooms.Standing(ctx, room, who, now)
+	if err == nil && standing.Refusal(need, now) != nil {
+		standing, err = s.rooms.AskAgain(ctx, room, who)
+	}
+	if err != nil {
+		return chat.Standing{}, chatProblem(err)
+	}
+	if refusal := standing.Refusal(need, now); refusal != nil {
+		return chat.Standing{}, refusal
+	}
+	return standing, nil
 }
 
 // room finds a room, whoever may be in it.

@@ -1,0 +1,115 @@
+package handlers
+
+import (
+	"testing"
+	"time"
+
+	"guichet/models/chat"
+	"guichet/models/feed"
+	"guichet/models/identity"
+)
+
+// loneShard has one shard for all readers of a station.
+func (s *station) loneShard() *shard {
+	s.fanout.shards = s.fanout.shards[:1]
+	return s.fanout.shards[0]
+}
+
+// freezeReads has the database answer no question until it is thawed.
+func (s *station) freezeReads(t *testing.T) (thaw func()) {
+	t.Helper()
+	reads := s.DB.Pools()["read"]
+	reads.SetMaxOpenConns(1)
+	only, err := reads.Conn(t.Context())
+	must(t, err)
+	return func() { must(t, only.Close()) }
+}
+
+// sweepAt sweeps as if it were later.
+func (s *shard) sweepAt(beats int) { s.sweep(time.Now().Add(time.Duration(beats) * heartbeat)) }
+
+func (s *shard) isTouching() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.touching
+}
+
+// While the database does not answer, readers are held up by one question about a room at the most, and their streams go on; when it is back, they are asked about again.
+func TestFrozenDatabaseHoldsFewUp(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	shard := s.loneShard()
+	s.expect(s.ask("POST", "/v1/users", ada), 201, "")
+	session, err := s.Identity.Authenticate(t.Context(), s.signIn(ada))
+	must(t, err)
+	var readers []*tuned
+	for range 3 {
+		readers = append(readers, s.tune(t, session.ID, session.UserID, "a", chat.Topic(s.ids.Next()))) // rooms that nobody knows
+	}
+	thaw := s.freezeReads(t)
+	began := time.Now()
+	shard.sweepAt(1)
+	eventually(t, "the sweep", func() bool { return !shard.isTouching() })
+	if took := time.Since(began); took < roomPatience/2 || took > 2*roomPatience {
+		t.Errorf("the readers were looked after for %v", took)
+	}
+	at := s.tell("a", feed.MessagePosted, "{}")
+	for _, r := range readers {
+		if got := r.next(); got != (feed.Place{Offset: at}).String() {
+			t.Errorf("%q, want %d", got, at)
+		}
+	}
+	thaw()
+	shard.sweepAt(2)
+	for _, r := range readers {
+		if got := r.next(); got != "" || r.Err() != nil {
+			t.Errorf("%q in a room that there is not, %v", got, r.Err())
+		}
+	}
+}
+
+// Readers whose heartbeat is due while others are being looked at are looked at after them.
+func TestDueMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	shard := s.loneShard()
+	first := s.tune(t, s.ids.Next(), s.ids.Next(), "a") // of sessions that have ended
+	thaw := s.freezeReads(t)
+	shard.sweepAt(1)
+	second := s.tune(t, s.ids.Next(), s.ids.Next(), "a")
+	gone := s.tune(t, s.ids.Next(), s.ids.Next(), "a")
+	shard.sweepAt(2)
+	if !shard.isTouching() {
+		t.Fatal("the database has answered")
+	}
+	must(t, gone.Close())
+	eventually(t, "who is gone to be forgotten", func() bool { return s.Hub.Stats().Subscriptions == 2 })
+	thaw()
+	for name, r := range map[string]*tuned{"the first": first, "the second": second} {
+		if got := r.next(); got != "" || r.Err() != nil {
+			t.Errorf("%s is told %q, %v", name, got, r.Err())
+		}
+	}
+	eventually(t, "the sweep", func() bool { return !shard.isTouching() })
+}
+
+// That a stream is looked after is no sign of life of its user; a call is.
+func TestHeartbeatIsNoSignOfLife(t *testing.T) {
+	onBothStores(t, func(t *testing.T, c *counter) {
+		who := c.as("ada", identity.RoleUser)
+		c.enters(who)
+		l := &listener{Server: c.Server, session: *sessionOf(who), topics: []string{chat.Topic(chat.Lobby)}}
+		for name, look := range map[string]func() bool{
+			"heartbeat": func() bool { admitted, err := l.stillAdmitted(t.Context()); return admitted && err == nil },
+			"call":      func() bool { _, err := c.admitted(who, "lobby"); return err == nil },
+		} {
+			clear(c.presence.called)
+			if !look() {
+				t.Errorf("%s: refused", name)
+			}
+			if _, noted := c.presence.called[there{chat.Lobby, l.session.UserID}]; noted != (name == "call") {
+				t.Errorf("%s: noted: %t", name, noted)
+			}
+		}
+	})
+}
