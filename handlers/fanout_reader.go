@@ -63,7 +63,7 @@ func (s *shard) unseat(r *reader) {
 			delete(s.audiences, topic)
 		}
 	}
-	if len(r.seats) > 0 {
+	if r.seated() {
 		r.seats = nil
 		s.trunk.Leave(r.topics)
 	}
@@ -199,7 +199,7 @@ func (s *shard) sweep(now time.Time) {
 		case s.gone(r):
 			r.forget()
 			s.leaving = append(s.leaving, r)
-		case !now.Before(r.beat):
+		case r.seated() && !now.Before(r.beat):
 			r.beat = r.beat.Add(heartbeat)
 			if !r.send([]byte(stillHere), false) {
 				s.leaving = append(s.leaving, r)
@@ -245,8 +245,8 @@ func (s *shard) takeDue() (due []*reader) {
 // keepSignedIn counts streams as use of their sessions, and ends those whose sessions have ended.
 func (s *shard) keepSignedIn(due []*reader) {
 	for _, r := range due {
-		if s.knows(r) && !r.stillSignedIn(context.Background()) {
-			s.drop(r)
+		if s.isSeated(r) && !r.stillSignedIn(context.Background()) {
+			s.turnAway(r)
 		}
 	}
 }
@@ -254,12 +254,12 @@ func (s *shard) keepSignedIn(due []*reader) {
 // keepAdmitted ends streams whose rooms do not admit their users any more. When the store is away, the rest is left to the next heartbeat: each would wait for it.
 func (s *shard) keepAdmitted(due []*reader) {
 	for _, r := range due {
-		if !s.knows(r) {
+		if !s.isSeated(r) {
 			continue
 		}
 		admitted, err := r.stillAdmitted(context.Background())
 		if !admitted {
-			s.drop(r)
+			s.turnAway(r)
 		}
 		if err != nil {
 			return
@@ -267,10 +267,22 @@ func (s *shard) keepAdmitted(due []*reader) {
 	}
 }
 
-// knows says whether a reader is still there: it may have left since it was listed.
-func (s *shard) knows(r *reader) bool {
+// isSeated says whether a reader is still there: it may have left since it was listed.
+func (s *shard) isSeated(r *reader) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, known := s.readers[r]
-	return known
+	return r.seated()
 }
+
+// turnAway ends a stream at once, unless it is ending already: then its last words, which say why, may have to be written yet.
+func (s *shard) turnAway(r *reader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.seated() {
+		r.forget()
+		s.unseat(r)
+	}
+}
+
+// seated says whether the reader is told of its topics; who is not is only yet to read what was written before.
+func (r *reader) seated() bool { return len(r.seats) > 0 }

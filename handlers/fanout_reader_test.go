@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,4 +114,44 @@ func TestHeartbeatIsNoSignOfLife(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who is yet to read why the stream ends is told nothing after that, and is not turned away before.
+func TestLastWordsAreLast(t *testing.T) {
+	t.Parallel()
+	s := newStation(t)
+	shard := s.loneShard()
+	session, user := s.ids.Next(), s.ids.Next()
+	r := s.tune(t, session, user, "a")
+	data := `{"x":"` + strings.Repeat("x", 100_000) + `"}`
+	var told feed.Place
+	for slow := false; !slow; {
+		at := s.tell("a", feed.MessagePosted, data)
+		eventually(t, "the shard", func() bool { told, slow = shard.lone(); return told.Offset == at })
+	}
+	last := s.tell("a", feed.SessionEnded, `{"session_id":"`+session.String()+`"}`)
+	eventually(t, "the end", func() bool { return s.Hub.Stats().Subscriptions == 0 })
+	shard.sweepAt(1)
+	eventually(t, "the sweep", func() bool { return !shard.isTouching() })
+	var lines []string
+	for r.Scan() {
+		if r.Text() != "" {
+			lines = append(lines, r.Text())
+		}
+	}
+	if n := len(lines); n < 2 || !strings.Contains(strings.Join(lines[max(n-3, 0):], "\n"), fmt.Sprint("id: 0-", last)) || strings.HasPrefix(lines[n-1], ":") {
+		t.Errorf("%d lines, the last of which is %.80q; %v", n, lines[max(n-1, 0):], r.Err())
+	}
+}
+
+// lone is how far the only reader has been told, and whether they have yet to take something.
+func (s *shard) lone() (told feed.Place, slow bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := range s.readers {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.at, r.slow
+	}
+	return feed.Place{}, false
 }
