@@ -197,13 +197,14 @@ func (h *Hub) accept(p Publication) {
 
 func (h *Hub) noteLane(p Publication) {
 	h.mu.Lock()
-	if len(p.Running) > 0 {
+	switch {
+	case len(p.Running) > 0:
 		batches := make(map[id.ID]struct{}, len(p.Running))
 		for _, b := range p.Running {
 			batches[b] = struct{}{}
 		}
 		h.running[p.Lane] = runningBatches{batches, time.Now().UTC()}
-	} else {
+	case len(p.Batches) > 0 || p.Ended == 0: // else it has done something beside what it executes, which may go on
 		delete(h.running, p.Lane)
 	}
 	h.mu.Unlock()

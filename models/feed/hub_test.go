@@ -257,6 +257,16 @@ func TestHubKnowsWhatIsRunning(t *testing.T) {
 	if hub.RunningSince("bank", other.WithIndex(3)).IsZero() || !hub.RunningSince("bank", other.WithIndex(4)).IsZero() {
 		t.Error("a replayed operation is not told from its former neighbours")
 	}
+	hub.accept(Publication{Lane: "bank", Ended: 7})
+	if hub.RunningSince("bank", other.WithIndex(3)).IsZero() {
+		t.Error("what the lane has done beside takes an operation for ended")
+	}
+	hub.accept(Publication{Lane: "bank"})
+	if !hub.RunningSince("bank", other.WithIndex(3)).IsZero() {
+		t.Error("the lane executes nothing, and an operation is taken to be running")
+	}
+	hub.accept(Publication{Lane: "bank", Running: []id.ID{other.WithIndex(3)}})
+	heard.advanced = nil
 	hub.accept(Publication{Lane: "bank", Batches: []id.ID{other.WithIndex(3)}, Ended: 1})
 	if !hub.RunningSince("bank", other.WithIndex(3)).IsZero() {
 		t.Error("an operation that ended is taken to be running")

@@ -17,7 +17,8 @@ import (
 // Channel is the Redis pub/sub channel of publications.
 const Channel = "guichet:feed"
 
-// Publication is what a process tells the others right after a commit. It may be lost: the entries are in the table.
+// Publication is what a process tells the others right after a commit. It may be lost: the entries are in the table. One of a lane that has neither Running nor Batches
+// nor Ended says that the lane executes nothing.
 type Publication struct {
 	Origin  id.ID // the hub of the process that published, which was told directly
 	Entries []Entry
