@@ -136,7 +136,7 @@ func (x *executor) executeLocked(ctx context.Context, e *operation.Envelope) err
 		if err == nil {
 			return nil
 		}
-		if rest, err = x.resolve(ctx, rest, failed, err); err == nil {
+		if rest, err = x.resolve(ctx, rest, failed, &running, err); err == nil {
 			continue
 		}
 		switch {
@@ -167,7 +167,7 @@ func (x *executor) isStopping() bool {
 }
 
 // resolve does what the error of an attempt calls for. It returns what remains to be executed, nil for nothing, and an error if that has to wait.
-func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, err error) (*operation.Envelope, error) {
+func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, running *news, err error) (*operation.Envelope, error) {
 	var bug *commandError
 	var away *awayError
 	switch {
@@ -181,6 +181,7 @@ func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed ma
 		return e, err
 	case len(e.Commands) > 1:
 		slog.ErrorContext(ctx, "an envelope cannot be stored; its commands are executed one by one", "lane", x.lane, "envelope", e.ID(), "error", err)
+		running.end() // each of them tells for itself
 		if err := x.isolate(ctx, e); err != nil {
 			return e, err
 		}

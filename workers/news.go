@@ -15,7 +15,9 @@ type news struct {
 
 	mu    sync.Mutex
 	timer *time.Timer // nil while the envelope is not being executed
-	told  bool
+	// What was told last, if anything:
+	told      bool // that it is being executed
+	withdrawn bool // that it is not
 }
 
 // begin says that the envelope is being executed; it may be said again.
@@ -31,18 +33,19 @@ func (n *news) due() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.timer != nil && !n.told {
-		n.told = true
+		n.told, n.withdrawn = true, false
 		n.tell(true)
 	}
 }
 
-// withdraw says that the envelope is not being executed after all.
+// withdraw says that the envelope is not being executed after all. It is told even if this has not told that it was: a former holder of the lane may have, or the envelope
+// that this one was a part of.
 func (n *news) withdraw() {
 	n.end()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.told {
-		n.told = false
+	if !n.withdrawn {
+		n.told, n.withdrawn = false, true
 		n.tell(false)
 	}
 }

@@ -1,6 +1,8 @@
 package workers
 
 import (
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,7 +66,9 @@ func TestNews(t *testing.T) {
 			t.Fatal("not told")
 		}
 	}
-	n.withdraw() // of which nothing was told
+	n.withdraw() // what others may have told
+	expect(false)
+	n.withdraw()
 	n.begin()
 	n.begin()
 	expect(true)
@@ -78,5 +82,67 @@ func TestNews(t *testing.T) {
 	n.end()
 	if len(told) != 0 {
 		t.Errorf("told %t", <-told)
+	}
+}
+
+// What others were told to be running by somebody else does not run any more when the lane is found paused: by a holder that was killed since, or by the envelope that is
+// executed one by one.
+func TestPausedWasRunning(t *testing.T) {
+	for name, tell := range map[string]func(r *rig, runs func() bool, hub *feed.Hub, e *operation.Envelope, told chan<- struct{}){
+		"a former holder": func(r *rig, runs func() bool, hub *feed.Hub, e *operation.Envelope, told chan<- struct{}) {
+			r.pause(true)
+			hub.Offer(feed.Publication{Lane: fakeLane, Running: batchIDs(e.Batches)})
+			for !runs() {
+				pause(r.Context(), time.Millisecond)
+			}
+			close(told)
+		},
+		"before it was split": func(r *rig, runs func() bool, _ *feed.Hub, _ *operation.Envelope, told chan<- struct{}) {
+			var once sync.Once
+			r.counter.onStore = func(database.Tx) {
+				once.Do(func() {
+					for !runs() {
+						pause(r.Context(), time.Millisecond)
+					}
+					go func() { // it is next in line for the lane's row
+						r.pause(true)
+						close(told)
+					}()
+					pause(r.Context(), runningNews)
+				})
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBothStores(t, func(t *testing.T, r *rig) {
+				hub := feed.NewHub(feed.NewLog(r.db), &r.clock)
+				go hub.Run(t.Context(), nil)
+				x := r.executor()
+				x.publisher = feed.NewPublisher(hub, nil)
+				e := r.journal(order{Text: "a"}, order{Text: "much too long"})
+				runs := func() bool {
+					return !hub.RunningSince(fakeLane, e.Commands[0].ID).IsZero() || !hub.RunningSince(fakeLane, e.Commands[1].ID).IsZero()
+				}
+				told, done := make(chan struct{}), make(chan error, 1)
+				tell(r, runs, hub, e, told)
+				go func() { done <- x.execute(t.Context(), e) }()
+				<-told
+				eventually(t, func() error {
+					if runs() {
+						return errors.New("it runs")
+					}
+					return nil
+				})
+				pause(t.Context(), 2*runningNews)
+				if runs() {
+					t.Error("it runs again")
+				}
+				r.pause(false)
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				r.expectStatuses("succeeded", "failed")
+			})
+		})
 	}
 }
