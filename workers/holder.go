@@ -17,7 +17,7 @@ import (
 
 const (
 	// tendEvery is how often a holder looks after its lane: compares its fence, follows the pause flag, looks for what was left in the journal.
-	// It must stay well below the 2 s that the database grants the lane's idle connection.
+	// It is below the 2 s that the database grants the lane's idle connection, which that mostly keeps alive; one that the server has dropped all the same is replaced.
 	tendEvery = time.Second
 	// showEvery is how often the pause that the queue shows is compared with the lane's, beside each time that this changes: Redis may have been wiped.
 	showEvery = 5 * time.Second

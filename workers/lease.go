@@ -31,7 +31,7 @@ const (
 
 	// leaseCallTimeout abandons a renewal while there is still time for another.
 	// go-redis applies it to the socket only with Options.ContextTimeoutEnabled.
-	leaseCallTimeout = leaseTTL / 2
+	leaseCallTimeout = leaseTTL / 3
 
 	// standbyEvery is a standby's pace, ± standbyJitter so that standbys spread
 	// out. A takeover takes at most leaseTTL plus the sum of both.
@@ -47,7 +47,9 @@ var (
 )
 
 // lease is the exclusive right to execute a lane, kept in the Redis key
-// guichet:lease:{lane}, whose value is the holder. It keeps two healthy workers
+// guichet:lease:{lane}, whose value is the holder. The braces are in the key, so
+// that a cluster has it where the lane's queue is: one that answers about the
+// lease has the queue, too. It keeps two healthy workers
 // apart, no more: Redis may be wiped, a process may sleep past its TTL. What
 // protects the database is the fence number, which whoever acquires a lease
 // increments there before executing anything.
@@ -64,7 +66,7 @@ type lease struct {
 	away   atomic.Bool // Redis did not answer when it was last asked
 }
 
-func leaseKey(lane string) string { return "guichet:lease:" + lane }
+func leaseKey(lane string) string { return "guichet:lease:{" + lane + "}" }
 
 // newHolder names one contender: host:pid:random. Two contenders must never
 // share a name, not even within a process, since a name may acquire again what
@@ -103,8 +105,8 @@ func waitFor(ctx context.Context, rdb redis.UniversalClient, lane, holder string
 		case err != nil:
 		case left >= 0:
 			until, err = now.Add(left), errLeaseHeld
-		case until.IsZero(): // nothing is known of the last one
-			until = now.Add(leaseTTL / 2)
+		case until.IsZero(): // nothing is known of the last one: its holder, if there is one, renews it by then
+			until = now.Add(leaseRenewEvery + leaseCallTimeout)
 		}
 		if err == nil {
 			err = errLeaseHeld

@@ -373,3 +373,24 @@ func TestWipedRedisMovesNoLane(t *testing.T) {
 	default:
 	}
 }
+
+// On a cluster the lease is where the lane's queue is: what asynq has of a queue is tagged with its name.
+func TestLeaseIsWithItsQueue(t *testing.T) {
+	t.Parallel()
+	if key := leaseKey(testLaneName); !strings.Contains(key, "{"+testLaneName+"}") {
+		t.Errorf("the key %q has not the tag of the queue", key)
+	}
+}
+
+// A lease of which a standby knows nothing may have been lost by Redis just after its renewal: the next one, which may take its time, is waited for.
+func TestUnknownLeaseIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	rdb := startLeaseRedis(t).client(t)
+	began := time.Now()
+	if _, err := waitFor(t.Context(), rdb, testLaneName, newHolder(), never); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < leaseRenewEvery+leaseCallTimeout {
+		t.Errorf("the lane was taken after %v, before a holder need have put its lease back", took)
+	}
+}
