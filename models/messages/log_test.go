@@ -500,3 +500,18 @@ func TestRemembersKeys(t *testing.T) {
 		}
 	})
 }
+
+// Who waits is told of offsets, which a Redis that was set back gives again: it is their message that the table must have.
+func TestAwaitStoredOfAnother(t *testing.T) {
+	onAllPairs(t, func(p *pair) {
+		posted, err := p.log.Post(p.Context(), draftIn(p.room(), "lost"))
+		must(p, err)
+		answer := make(chan error, 1)
+		go func() { answer <- p.log.AwaitStored(p.Context(), &posted) }()
+		eventually(p, p.log.watch.anybody)
+		p.log.watch.note(posted.base, posted.Offset)
+		if err := <-answer; !refused(err, problem.Unavailable) {
+			p.Errorf("a message that the table does not have: %v", err)
+		}
+	})
+}

@@ -36,7 +36,7 @@ func (l *Log) AwaitStored(ctx context.Context, p *Posted) error {
 		if !kept {
 			return errNotStored
 		}
-		return nil
+		return l.checkStored(ctx, p)
 	case <-patience.C:
 		return errNotStored
 	case <-ctx.Done():
