@@ -92,7 +92,11 @@ func (s *Server) postedWithKey(ctx context.Context, draft *messages.Draft) (mess
 	return madeWithKey(ctx, func(ctx context.Context) (messages.Posted, bool, error) {
 		return s.postedBefore(ctx, draft)
 	}, func() (bool, error) {
-		return s.Messages.RemembersKeys(ctx, time.Now())
+		remembers, err := s.Messages.RemembersKeys(ctx, time.Now())
+		if err == nil && !remembers { // all, but this one it may
+			_, remembers, err = s.Messages.PostedBefore(ctx, draft)
+		}
+		return remembers, err
 	})
 }
 
@@ -103,13 +107,25 @@ func (s *Server) postedDespite(ctx context.Context, text string, draft *messages
 		return messages.Posted{}, refusal
 	}
 	draft.Room = room
-	ctx, cancel := context.WithTimeout(ctx, keyPatience)
+	looking, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
-	posted, found, err := s.postedBefore(ctx, draft)
+	posted, found, err := s.postedBefore(looking, draft)
 	if !found && !errors.Is(err, errKeyReused) {
-		err = refusal
+		posted, found, err = s.postedLately(ctx, draft) // the database may be behind
+		if !found {
+			err = refusal
+		}
 	}
 	return posted, err
+}
+
+// postedLately asks Redis whether the key was used. Where it does not promise to keep what was posted, the database is waited for, as it is by who posts.
+func (s *Server) postedLately(ctx context.Context, draft *messages.Draft) (posted messages.Posted, found bool, err error) {
+	posted, found, err = s.Messages.PostedBefore(ctx, draft)
+	if found && err == nil && !s.RedisIsDurable {
+		err = s.Messages.AwaitStored(ctx, &posted)
+	}
+	return posted, found, err
 }
 
 // postedBefore asks the database whether the key was used.

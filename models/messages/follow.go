@@ -211,3 +211,24 @@ func (l *Log) Replayed(ctx context.Context, draft *Draft, message id.ID) (Posted
 	}
 	return Posted{Message: draft.message(made.Offset, made.Sequence, made.At, made.Lamport), Replayed: true}, nil
 }
+
+// PostedBefore is what was posted before with the draft's key, as Redis knows it. If the key was used for another request, found is true, and the error the refusal.
+func (l *Log) PostedBefore(ctx context.Context, draft *Draft) (posted Posted, found bool, err error) {
+	today := time.Now().UnixMilli() / day.Milliseconds()
+	name := string(append(draft.Key.User[:], draft.Key.Hash[:]...))
+	for _, keys := range []string{keysOf(today), keysOf(today - 1)} {
+		record, err := l.client.HGet(ctx, keys, name).Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		w := &wish{draft: draft}
+		if err == nil {
+			err = w.known(record)
+		}
+		if err != nil {
+			return posted, false, err
+		}
+		return w.posted, true, w.err
+	}
+	return posted, false, nil
+}

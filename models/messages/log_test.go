@@ -515,3 +515,36 @@ func TestAwaitStoredOfAnother(t *testing.T) {
 		}
 	})
 }
+
+// Redis knows what was posted with a key, today or yesterday, before the database does.
+func TestPostedBefore(t *testing.T) {
+	onAllPairs(t, func(p *pair) {
+		draft := draftIn(p.room(), "once")
+		draft.Key = keyOf(draft.UserID, "key", "request")
+		look := func(key *operation.Key) (Posted, bool, error) {
+			asked := *draft
+			asked.Key = key
+			return p.process().PostedBefore(p.Context(), &asked)
+		}
+		if _, found, err := look(draft.Key); found || err != nil {
+			p.Errorf("before: found: %t, %v", found, err)
+		}
+		first, err := p.log.Post(p.Context(), draft)
+		must(p, err)
+		for _, when := range []string{"today", "yesterday"} {
+			if got, found, err := look(draft.Key); err != nil || !found || !got.Replayed || got.Message != first.Message {
+				p.Errorf("%s: found: %t, %v, %+v; want %+v", when, found, err, got, first)
+			}
+			if _, found, err := look(keyOf(draft.UserID, "key", "another")); !found || !refused(err, problem.IdempotencyKeyReused) {
+				p.Errorf("%s, another request: found: %t, %v", when, found, err)
+			}
+			if _, found, err := look(keyOf(ids.Next(), "key", "request")); found || err != nil {
+				p.Errorf("%s, somebody else: found: %t, %v", when, found, err)
+			}
+			if when == "today" {
+				today := time.Now().UnixMilli() / day.Milliseconds()
+				must(p, p.client.Rename(p.Context(), keysOf(today), keysOf(today-1)).Err())
+			}
+		}
+	})
+}
