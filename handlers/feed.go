@@ -104,7 +104,7 @@ func (s *Server) resolveRoom(ctx context.Context, room string) (string, error) {
 	if refusal, ok := errors.AsType[*problem.Problem](err); ok && refusal.Code == problem.UnknownRoom {
 		return "", chat.ErrUnknownRoom
 	}
-	return feed.RoomTopic + chat.RoomText(known), err
+	return chat.Topic(known), err
 }
 
 // listener is who a stream is for, and how far it has been told.
@@ -118,16 +118,7 @@ type listener struct {
 }
 
 // rooms are those that the listener follows.
-func (l *listener) rooms() (rooms []id.ID) {
-	for _, topic := range l.topics {
-		if text, found := strings.CutPrefix(topic, feed.RoomTopic); found {
-			if room, err := chat.ParseRoom(text); err == nil {
-				rooms = append(rooms, room)
-			}
-		}
-	}
-	return rooms
-}
+func (l *listener) rooms() []id.ID { return chat.RoomsOf(l.topics) }
 
 // enter counts the stream, of which end ends it, or is the problem that it may not be opened.
 func (l *listener) enter(end func()) error {

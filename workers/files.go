@@ -64,7 +64,7 @@ func (r *filesRound) decide(c *operation.Command, stamp lamport.Stamp, at time.T
 	if refusal != nil {
 		return decision{refusal: refusal}
 	}
-	told := feed.Entry{Topic: feed.RoomTopic + chat.RoomText(file.Room), Event: feed.FileUploaded, At: at, Lamport: stamp}
+	told := feed.Entry{Topic: chat.Topic(file.Room), Event: feed.FileUploaded, At: at, Lamport: stamp}
 	shown := file.AppendJSON(nil)
 	if told.Data = shown; read.Kind == files.KindDeletion {
 		told.Event, told.Data = feed.FileDeleted, file.AppendDeleted(nil)

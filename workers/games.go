@@ -77,7 +77,7 @@ func resultOf(kind string, changed []*games.Game, refusal *problem.Problem) []by
 func gameEntries(cause games.Cause, changed []*games.Game) []feed.Entry {
 	entries := make([]feed.Entry, 0, len(changed))
 	for _, g := range changed {
-		entries = append(entries, feed.Entry{Topic: feed.RoomTopic + chat.RoomText(g.Room), Event: newsOf(g), At: cause.At, Lamport: cause.Stamp, Data: g.AppendJSON(make([]byte, 0, 1024))})
+		entries = append(entries, feed.Entry{Topic: chat.Topic(g.Room), Event: newsOf(g), At: cause.At, Lamport: cause.Stamp, Data: g.AppendJSON(make([]byte, 0, 1024))})
 	}
 	return entries
 }

@@ -45,8 +45,8 @@ type messagesCommand struct {
 	err error // why it cannot be read
 }
 
-// errNotStored says that a message is on its way to the table. Commands on it wait.
-var errNotStored = errors.New("a message is not stored yet")
+// errOnItsWay says that a message is on its way to the table. Commands on it wait.
+var errOnItsWay = errors.New("a message is not stored yet")
 
 func (c *messagesCounter) load(tx database.Tx, commands []operation.Command) (round, error) {
 	r := &messagesRound{commands: make(map[id.ID]messagesCommand, len(commands)), messages: map[int64]*messages.Message{}, isNoted: map[int64]bool{}}
@@ -82,7 +82,7 @@ func (c *messagesCounter) load(tx database.Tx, commands []operation.Command) (ro
 func (c *messagesCounter) checkComing(ctx context.Context, offset int64) error {
 	coming, err := c.log.IsComing(ctx, offset)
 	if err == nil && coming {
-		err = errNotStored
+		err = errOnItsWay
 		select {
 		case c.poke <- struct{}{}:
 		default:

@@ -47,6 +47,26 @@ type restrictedEntry struct {
 // Topic is the feed's topic of a room.
 func Topic(room id.ID) string { return feed.RoomTopic + RoomText(room) }
 
+// RoomOf is the room that a topic of the feed is about; false if it is about none.
+func RoomOf(topic string) (room id.ID, ok bool) {
+	text, ofRoom := strings.CutPrefix(topic, feed.RoomTopic)
+	if !ofRoom {
+		return id.ID{}, false
+	}
+	room, err := ParseRoom(text)
+	return room, err == nil
+}
+
+// RoomsOf are the rooms among the topics.
+func RoomsOf(topics []string) (rooms []id.ID) {
+	for _, topic := range topics {
+		if room, ok := RoomOf(topic); ok {
+			rooms = append(rooms, room)
+		}
+	}
+	return rooms
+}
+
 // entry is an entry of a room. Its resource is made of texts, numbers and times that can be written.
 func entry(room id.ID, event string, at time.Time, stamp lamport.Stamp, resource any) feed.Entry {
 	data, err := json.Marshal(resource)
@@ -91,9 +111,8 @@ func changeOf(e *feed.Entry) (c change, ok bool) {
 	default:
 		return c, false
 	}
-	text, ofRoom := strings.CutPrefix(e.Topic, feed.RoomTopic)
-	room, err := ParseRoom(text)
-	if !ofRoom || err != nil {
+	room, ofRoom := RoomOf(e.Topic)
+	if !ofRoom {
 		return c, false
 	}
 	var told restrictedEntry // the others have fewer fields

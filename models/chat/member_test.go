@@ -9,6 +9,7 @@ import (
 
 	"guichet/models/database"
 	"guichet/models/feed"
+	"guichet/models/id"
 	"guichet/models/problem"
 )
 
@@ -168,4 +169,23 @@ func TestRooms(t *testing.T) {
 			t.Errorf("%v", listed)
 		}
 	})
+}
+
+// The topic of a room names it, and others name none.
+func TestRoomOfTopic(t *testing.T) {
+	t.Parallel()
+	room := id.NewGenerator().Next()
+	for _, want := range []id.ID{Lobby, room} {
+		if got, ok := RoomOf(Topic(want)); !ok || got != want {
+			t.Errorf("%s: %v, %t", Topic(want), got, ok)
+		}
+	}
+	for _, topic := range []string{"", "lobby", "room:", "room:nowhere", "trades:lobby", "user:" + room.String()} {
+		if got, ok := RoomOf(topic); ok {
+			t.Errorf("%q: %v", topic, got)
+		}
+	}
+	if got := RoomsOf([]string{"me", Topic(room), "room:nowhere", Topic(Lobby)}); !slices.Equal(got, []id.ID{room, Lobby}) {
+		t.Errorf("%v", got)
+	}
 }

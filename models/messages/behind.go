@@ -24,9 +24,6 @@ type Follower struct {
 	at   int64 // up to where the table has followed
 }
 
-// ErrMoved says that the follower is not where the log and the table are: begin anew.
-var ErrMoved = errMoved
-
 // NewFollower finds out where the table is, and where the log thinks that it is. The two differ if a process died between storing and telling: then the log is told.
 // They differ too if Redis has lost the end of what it had written, and has given the same offsets to other messages since: then that log is given up.
 func (l *Log) NewFollower(ctx context.Context, db *database.DB) (*Follower, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
+	"guichet/models/chat"
 	"guichet/models/database"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -190,7 +191,7 @@ func (p *pair) wantEntries(what string, got []feed.Entry, want []Message) {
 	}
 	for i := range got {
 		e := &want[i]
-		if got[i].Offset != e.Offset || got[i].Event != feed.MessagePosted || got[i].Topic != roomTopic(e.Room) || got[i].Lamport != e.Lamport || string(got[i].Data) != string(e.AppendJSON(nil)) {
+		if got[i].Offset != e.Offset || got[i].Event != feed.MessagePosted || got[i].Topic != chat.Topic(e.Room) || got[i].Lamport != e.Lamport || string(got[i].Data) != string(e.AppendJSON(nil)) {
 			p.Fatalf("%s: entry %d is %+v; want that of %+v", what, i, got[i], *e)
 		}
 	}

@@ -24,8 +24,6 @@ const (
 	rowsAtOnce = 1000
 )
 
-func parseRoom(text string) (id.ID, error) { return chat.ParseRoom(text) }
-
 // wait reads what comes after an offset, in up to count batches, and waits a moment if there is nothing yet.
 func (l *Log) wait(ctx context.Context, after int64, count int64) ([]Batch, error) {
 	streams, err := l.client.XRead(ctx, &redis.XReadArgs{Streams: []string{logKey, entryID(after)}, Count: count, Block: blockFor}).Result()
@@ -106,7 +104,7 @@ func entriesOf(said []Message) []feed.Entry {
 // Between reads up to limit messages with after < offset ≤ until, in order; of the given topics, or of all if there are none. What the table has is read from there:
 // it may have been edited or deleted since.
 func (l *Log) Between(ctx context.Context, after, until int64, topics []string, limit int) ([]feed.Entry, error) {
-	rooms := roomsOf(topics)
+	rooms := chat.RoomsOf(topics)
 	if after >= until || len(topics) > 0 && len(rooms) == 0 {
 		return nil, nil
 	}

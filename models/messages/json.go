@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"guichet/models/chat"
-	"guichet/models/feed"
 	"guichet/models/id"
 )
 
@@ -26,8 +25,6 @@ func (m *Message) AppendJSON(b []byte) []byte {
 	b = appendTime(append(b, `,"deleted_at":`...), m.DeletedAt)
 	return append(b, '}')
 }
-
-func roomTopic(room id.ID) string { return feed.RoomTopic + chat.RoomText(room) }
 
 // appendText writes a text, most of which need no escaping. What is not ASCII goes as it is.
 func appendText(b []byte, text string) []byte {

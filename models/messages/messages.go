@@ -10,6 +10,7 @@ import (
 	"errors"
 	"time"
 
+	"guichet/models/chat"
 	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/lamport"
@@ -61,7 +62,7 @@ func OffsetOf(message id.ID) int64 {
 
 // entry is how the feed tells of the message.
 func (m *Message) entry(event string, at time.Time) feed.Entry {
-	return feed.Entry{Topic: roomTopic(m.Room), Event: event, At: at, Lamport: m.Lamport, Data: m.AppendJSON(make([]byte, 0, 256+len(m.Text)))}
+	return feed.Entry{Topic: chat.Topic(m.Room), Event: event, At: at, Lamport: m.Lamport, Data: m.AppendJSON(make([]byte, 0, 256+len(m.Text)))}
 }
 
 // told is the entry of the log.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"guichet/models/chat"
 	"guichet/models/feed"
 	"guichet/models/id"
 )
@@ -29,14 +30,14 @@ func TestBetween(t *testing.T) {
 			p.Helper()
 			for after := range said {
 				for _, until := range []int{after, after + 1, (after + len(said)) / 2, len(said) - 1} {
-					for _, topics := range [][]string{nil, {"me", roomTopic(rooms[1])}, {roomTopic(rooms[0]), roomTopic(rooms[1])}, {"me"}} {
+					for _, topics := range [][]string{nil, {"me", chat.Topic(rooms[1])}, {chat.Topic(rooms[0]), chat.Topic(rooms[1])}, {"me"}} {
 						for _, limit := range []int{1, 3, 1000} {
 							if until >= len(said) {
 								continue
 							}
 							var want []Message
 							for _, m := range said[after+1 : max(until, after)+1] {
-								if (topics == nil || slices.Contains(topics, roomTopic(m.Room))) && len(want) < limit {
+								if (topics == nil || slices.Contains(topics, chat.Topic(m.Room))) && len(want) < limit {
 									want = append(want, m)
 								}
 							}

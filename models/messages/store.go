@@ -4,18 +4,16 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"guichet/models/database"
-	"guichet/models/feed"
 	"guichet/models/id"
 	"guichet/models/lamport"
 	"guichet/models/operation"
 )
 
-// errMoved says that the table has followed another log, or this one further.
-var errMoved = errors.New("messages: the table is not where it was")
+// ErrMoved says that the log or the table is not where a follower knows it to be: another log was followed, or this one further. Begin anew.
+var ErrMoved = errors.New("messages: the table is not where it was")
 
 // lockStored reads how far the table has followed the log, and locks that until the end of the transaction.
 func lockStored(tx database.Tx) (int64, error) { return readStored(tx, tx.ForUpdate()) }
@@ -25,11 +23,11 @@ func readStored(tx database.Tx, suffix string) (stored int64, err error) {
 	return stored, err
 }
 
-// moveStored notes how far the table has followed; errMoved if it was not as far as the caller knows.
+// moveStored notes how far the table has followed; ErrMoved if it was not as far as the caller knows.
 func moveStored(tx database.Tx, from, to int64) error {
 	n, err := tx.Exec("UPDATE message_log SET stored_offset = ? WHERE id = 1 AND stored_offset = ?", to, from)
 	if err == nil && n != 1 {
-		err = errMoved
+		err = ErrMoved
 	}
 	return err
 }
@@ -162,16 +160,4 @@ func tablePage(tx database.Tx, room id.ID, forward bool, from int64, limit int) 
 
 func tableGet(tx database.Tx, offset int64) ([]Message, error) {
 	return query(tx, "WHERE log_offset = ?", offset)
-}
-
-// roomsOf are the rooms among the topics.
-func roomsOf(topics []string) (rooms []id.ID) {
-	for _, topic := range topics {
-		if room, isRoom := strings.CutPrefix(topic, feed.RoomTopic); isRoom {
-			if parsed, err := parseRoom(room); err == nil {
-				rooms = append(rooms, parsed)
-			}
-		}
-	}
-	return rooms
 }
