@@ -123,7 +123,7 @@ func (a *app) withAPI(ctx context.Context, s apiSettings) error {
 		slog.InfoContext(ctx, "Redis does not promise to keep what it has answered: reservations and messages are written to the database before they are acknowledged", "because", why)
 	}
 	var err error
-	a.server, err = handlers.NewServer(handlers.Config{
+	a.server, err = handlers.NewServer(handlers.Config{ //nolint:contextcheck // each request has its own
 		DB: a.db, Redis: a.redis, RedisOptions: a.options, Clock: &a.clock, IDs: a.ids, Identity: a.identity, Hub: a.hub, Log: log,
 		Lanes: lanes, ExchangeLanes: a.exchangeLanes, LaneDepth: s.LaneDepth, Wake: a.wake, Metrics: a.registry, Tracer: a.tracer, Version: version,
 		Hold: s.Hold, Tickets: a.tickets, Messages: a.messages, RedisIsDurable: durable, Publisher: a.publisher, PresenceGrace: a.presenceGrace,

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,7 +83,7 @@ func (c *combiner) reserve(ctx context.Context, s *Seats, hall *Hall, want *Want
 	}
 	w := newWish(ctx, want, int64(total))
 	if c.join(hall, w) {
-		go c.decide(s)
+		go c.decide(s) //nolint:contextcheck // for others, too; each wish has its own
 	}
 	select {
 	case answer := <-w.answer:
@@ -157,7 +158,7 @@ func groupOf(waiting []*wish, now time.Time) (group []*wish, n int) {
 		}
 		group = append(group, w)
 	}
-	return group[:len(group):len(group)], n
+	return slices.Clip(group), n
 }
 
 // decide decides each event's group in one script, in what is left of the time of the request that has waited longest.
