@@ -45,8 +45,9 @@ func onAllRedises(t *testing.T, test func(t *testing.T, seats *Seats)) {
 	run("cluster", func(t *testing.T) redis.UniversalClient { return startCluster(t) })
 }
 
+// connectMini connects to a Redis within this process, whose answer about a hall of 100,000 seats takes seconds where the race detector looks on.
 func connectMini(tb testing.TB) *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), ContextTimeoutEnabled: true})
+	return redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), ContextTimeoutEnabled: true, ReadTimeout: 30 * time.Second})
 }
 
 func connectRedis(tb testing.TB, url string) *redis.Client {
