@@ -186,14 +186,20 @@ func (d *dispatcher) settle() {
 func (d *dispatcher) run(ctx context.Context) {
 	reckon := time.NewTicker(reckonEvery)
 	defer reckon.Stop()
-	for {
+	for resting := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-reckon.C:
-			d.reckon(ctx)
+			if resting = !d.reckon(ctx); resting {
+				reckon.Stop()
+			}
 		case <-d.signal:
 			d.dispatch(ctx)
+			if resting {
+				resting = false
+				reckon.Reset(reckonEvery)
+			}
 		}
 	}
 }
@@ -275,14 +281,16 @@ func (d *dispatcher) enqueue(ctx context.Context, e *operation.Envelope) error {
 	return nil
 }
 
-// reckon is compare, unless there is nothing to compare.
-func (d *dispatcher) reckon(ctx context.Context) {
+// reckon is compare, unless there is nothing to compare, which it says.
+func (d *dispatcher) reckon(ctx context.Context) (compared bool) {
 	d.mu.Lock()
 	known := len(d.sizes)
 	d.mu.Unlock()
-	if known > 0 || d.depth.added.Load() != 0 || d.depth.read.Load() != 0 {
-		d.compare(ctx)
+	if known == 0 && d.depth.added.Load() == 0 && d.depth.read.Load() == 0 {
+		return false
 	}
+	d.compare(ctx)
+	return true
 }
 
 // compare compares what is thought to wait with the journal, and reads how deep the lane is.
