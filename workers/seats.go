@@ -40,6 +40,7 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 	var failed bool
 	followed, care := time.Now(), upkeep{}
 	for {
+		round := time.Now()
 		var open []id.ID
 		err := guarded(func() (err error) {
 			open, err = c.follow(ctx, a)
@@ -57,9 +58,11 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 			slog.WarnContext(ctx, "the seats in Redis and in the database are not brought together; it is tried again", "error", err)
 		}
 		failed = err != nil
-		if next.Reset(syncEvery); err == nil && len(open) == 0 {
-			next.Reset(restEvery)
+		every := syncEvery
+		if err == nil && len(open) == 0 {
+			every = restEvery
 		}
+		next.Reset(every - time.Since(round)) // at once, if there was much to do: there is more by now
 		select {
 		case <-ctx.Done():
 			return
