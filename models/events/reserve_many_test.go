@@ -394,34 +394,32 @@ func TestTogetherWithoutWhoGaveUp(t *testing.T) {
 		})
 		return answer
 	}
-	waits := func(n int) {
+	expect := func(deciding, waiting int) {
 		t.Helper()
 		eventually(t, func() bool {
 			seats.combiner.mu.Lock()
 			defer seats.combiner.mu.Unlock()
-			return seats.combiner.deciding == 1 && seats.combiner.waiting == n
+			return seats.combiner.deciding == deciding && seats.combiner.waiting == waiting
 		})
 	}
 	first := ask(t.Context(), "A-1-1")
-	waits(0)
+	expect(1, 0)
 	ctx, giveUp := context.WithCancel(t.Context())
 	gone := ask(ctx, "A-1-2")
-	waits(1)
+	expect(1, 1)
 	giveUp()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	again := ask(t.Context(), "A-1-2")
-	waits(2)
+	expect(1, 2)
 	close(server.letGo)
 	asked.Wait()
 	if err := errors.Join(<-first, <-again); err != nil {
 		t.Error(err)
 	}
 	wantMap(t, seats, hall, "hh.......")
-	if seats.combiner.deciding != 0 || seats.combiner.waiting != 0 {
-		t.Errorf("%d decide, %d wait", seats.combiner.deciding, seats.combiner.waiting)
-	}
+	expect(0, 0)
 }
 
 // TestTogetherInTime: while Redis hangs, everybody is answered in time, however many there are.
