@@ -24,6 +24,9 @@ import (
 // of the context does not do: a commit has none.
 const answerTimeout = 10 * time.Second
 
+// poolSize is how many connections a pool of MySQL's has at the most.
+const poolSize = 32
+
 // ErrNotMigrated says that the schema is older than the program.
 var ErrNotMigrated = errors.New("database: the schema is not up to date; run `guichet migrate`")
 
@@ -75,8 +78,8 @@ func OpenMySQL(ctx context.Context, dsn string) (*DB, error) {
 		return nil, errors.Join(err, read.sql().Close())
 	}
 	for _, p := range []pool{read, write} {
-		p.sql().SetMaxOpenConns(32)
-		p.sql().SetMaxIdleConns(32)
+		p.sql().SetMaxOpenConns(poolSize)
+		p.sql().SetMaxIdleConns(poolSize)
 		p.sql().SetConnMaxIdleTime(2 * time.Second) // well before the server would
 	}
 	one := func(config *mysqldriver.Config) func() (*gorm.DB, error) {

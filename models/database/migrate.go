@@ -30,6 +30,7 @@ func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 		if err := connection.WithContext(ctx).Exec("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin").Error; err != nil {
 			return 0, fmt.Errorf("database: %w", err)
 		}
+		db.forgetConnections()
 	}
 	provider, err := db.provider(connection)
 	if err != nil {
@@ -40,6 +41,14 @@ func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 		return len(results), fmt.Errorf("database: migrating: %w", err)
 	}
 	return len(results), nil
+}
+
+// forgetConnections closes the idle connections: a session goes on making tables as the database was when it began.
+func (db *DB) forgetConnections() {
+	for _, p := range db.Pools() {
+		p.SetMaxIdleConns(0)
+		p.SetMaxIdleConns(poolSize)
+	}
 }
 
 // CheckMigrated returns ErrNotMigrated if migrations are pending.
