@@ -53,19 +53,9 @@ func (o overload) open(ctx context.Context, l *lab, h *house) error {
 }
 
 func (overload) drive(ctx context.Context, l *lab, h *house, wait bool) (measurement, error) {
-	clients, err := h.clients(ctx, l.overloadClients, uniform, wait)
-	if err != nil {
-		return measurement{}, err
-	}
-	defer closeAll(clients)
-	judge := promised
-	if wait {
-		judge = finished
-	}
-	return load{
-		clients: clients, judge: orFull(judge), warmup: l.warmup(), window: l.overload,
-		bucket: min(overloadBucket, l.overload), watch: h.watched(true),
-	}.drive(ctx)
+	return h.driveTransfers(ctx, l.overloadClients, uniform, wait, load{
+		judge: orFull(judgeOf(wait)), warmup: l.warmup(), window: l.overload, bucket: min(overloadBucket, l.overload), watch: h.watched(true),
+	})
 }
 
 // note reports one overload run and how far accepted and applied came apart in any of its buckets.

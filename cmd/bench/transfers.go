@@ -37,7 +37,7 @@ func (t transfers) measure(ctx context.Context, l *lab, p pattern, n int, drive 
 
 // promised is the loop of clients who go on. When their operations were applied is read from the operations themselves.
 func (t transfers) promised(ctx context.Context, l *lab, h *house, p pattern, n int) error {
-	m, err := t.drive(ctx, l, h, p, n, false)
+	m, err := h.driveTransfers(ctx, n, p, false, t.load(l, h, false))
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (t transfers) promised(ctx context.Context, l *lab, h *house, p pattern, n 
 
 // waited is the loop of clients who wait: for them, POST to answer is POST to applied.
 func (t transfers) waited(ctx context.Context, l *lab, h *house, p pattern, n int) error {
-	m, err := t.drive(ctx, l, h, p, n, true)
+	m, err := h.driveTransfers(ctx, n, p, true, t.load(l, h, true))
 	if err != nil {
 		return err
 	}
@@ -59,17 +59,26 @@ func (t transfers) waited(ctx context.Context, l *lab, h *house, p pattern, n in
 	return nil
 }
 
-func (transfers) drive(ctx context.Context, l *lab, h *house, p pattern, n int, wait bool) (measurement, error) {
-	clients, err := h.clients(ctx, n, p, wait)
-	if err != nil {
+// driveTransfers runs a load of n clients, who wait for each outcome or take their 202 and go on.
+func (h *house) driveTransfers(ctx context.Context, n int, p pattern, wait bool, ld load) (measurement, error) {
+	var err error
+	if ld.clients, err = h.clients(ctx, n, p, wait); err != nil {
 		return measurement{}, err
 	}
-	defer closeAll(clients)
-	judge := promised
+	defer closeAll(ld.clients)
+	return ld.drive(ctx)
+}
+
+// judgeOf is what the answers of transfers have to be.
+func judgeOf(wait bool) func(reply) (verdict, error) {
 	if wait {
-		judge = finished
+		return finished
 	}
-	return load{clients: clients, judge: judge, warmup: l.warmup(), window: l.duration, watch: h.watched(true)}.drive(ctx)
+	return promised
+}
+
+func (transfers) load(l *lab, h *house, wait bool) load {
+	return load{judge: judgeOf(wait), warmup: l.warmup(), window: l.duration, watch: h.watched(true)}
 }
 
 func (transfers) note(l *lab, run string, p pattern, n int, m measurement, latency quantiles, applied []int64) {
