@@ -121,6 +121,9 @@ func (s *Server) CreateEvent(ctx context.Context, request api.CreateEventRequest
 			}
 			return keep(tx, made)
 		})
+		if err == nil {
+			s.Wake(events.Lane) // who follows its seats may be resting
+		}
 		return made, err
 	})
 }

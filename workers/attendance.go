@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"guichet/models/beat"
 	"guichet/models/database"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -19,6 +20,9 @@ type attendant interface {
 	// attend returns when ctx ends, which is before another process can have the lane in an orderly way. It is called again should the lane be held again.
 	attend(ctx context.Context, a *attendance)
 }
+
+// rester is an attendant that rests while there is nothing to do, until its lane is woken; wake does not block.
+type rester interface{ wake() }
 
 // attendance is what an attendant may do to the lane that it attends.
 type attendance struct {
@@ -95,7 +99,7 @@ func (a *attendance) endIfFenced(err error) {
 
 // every calls do at intervals until ctx ends. What fails is tried again at the next.
 func (a *attendance) every(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
-	for failed := false; pause(ctx, interval); {
+	for failed := false; beat.Wait(ctx, interval); {
 		err := do(ctx)
 		if err != nil && ctx.Err() == nil && !failed { // once: a store that is away is told of by many already
 			slog.WarnContext(ctx, "what a lane does beside executing has failed; it is tried again", "lane", a.x.lane, "what", what, "error", err)

@@ -18,11 +18,15 @@ const (
 
 // drainAll drains all that waits now. What is "now" is asked of the journal: the clocks that the ids were made by may be ahead of ours.
 func (x *executor) drainAll(ctx context.Context) error {
-	_, newest, err := operation.LookAtLane(x.db.Writer(ctx), x.lane)
-	if err != nil || newest.IsZero() {
+	looks, err := operation.LookAtLanes(x.db.Writer(ctx))
+	if err != nil {
 		return err
 	}
-	return x.drain(ctx, func(batch id.ID) bool { return !newest.Less(batch) })
+	look, err := looks.Of(x.lane)
+	if err != nil || look.Newest.IsZero() {
+		return err
+	}
+	return x.drain(ctx, func(batch id.ID) bool { return !look.Newest.Less(batch) })
 }
 
 // drain executes, in order, what waits in the journal, up to the first batch that is not included, straight from the journal. The tasks that may still

@@ -15,7 +15,7 @@ func TestEndingsInVain(t *testing.T) {
 		r.exec(`INSERT INTO purchases (id, user_id, account, trip_id, class, quantity, price, status, expires_at_us, created_at_us, lamport) VALUES (?, ?, 'A', ?, 'seat', 1, 1, 'held', 5, 1, 1)`,
 			purchase[:], owner[:], owner[:])
 		a := &attendance{x: r.executor(), ids: id.NewGenerator(), fenced: func(err error) { t.Error(err) }} // whose counter takes orders, and knows no purchases
-		e := ender{kind: trips.KindExpiry, find: heldTooLong}
+		e := ender{kind: trips.KindExpiry, find: heldTooLong, any: trips.AnyHeld}
 		submitted := func() int64 {
 			t.Helper()
 			for range 5 {
@@ -29,6 +29,10 @@ func TestEndingsInVain(t *testing.T) {
 			t.Fatalf("%d expiries of nothing", n)
 		}
 		r.exec("INSERT INTO held_purchases (expires_at_us, purchase_id) VALUES (5, ?)", purchase[:])
+		if n := submitted(); n != 0 {
+			t.Fatalf("%d expiries, although the lane has executed nothing since there was nothing to expire", n)
+		}
+		a.x.attempts.Add(1)
 		if n := submitted(); n != 2 {
 			t.Fatalf("%d expiries, want one and another", n)
 		}
@@ -42,7 +46,11 @@ func TestEndingsInVain(t *testing.T) {
 		}
 		other := r.ids.Next()
 		r.exec("DELETE FROM held_purchases")
-		e.until = time.Now()
+		e.until = time.Now().Add(-1)
+		if submitted(); time.Until(e.barren) < endLater/2 {
+			t.Errorf("there is nothing to expire, and it is looked for again in %s", time.Until(e.barren))
+		}
+		e.until, e.barren = time.Now(), time.Time{} // now and then it is looked all the same
 		<-time.After(time.Millisecond)
 		r.exec(`INSERT INTO purchases (id, user_id, account, trip_id, class, quantity, price, status, expires_at_us, created_at_us, lamport) VALUES (?, ?, 'A', ?, 'seat', 1, 1, 'held', 5, 1, 1)`,
 			other[:], owner[:], owner[:])

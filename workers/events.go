@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"guichet/models/bank"
@@ -26,6 +27,7 @@ type eventsCounter struct {
 	tickets *ticket.Signer
 	halls   *events.Halls
 	poke    chan struct{}
+	resting atomic.Bool // there was no event
 	metrics *seatMetrics
 }
 

@@ -102,8 +102,8 @@ func (r *gamesRound) store(tx database.Tx) ([]feed.Entry, error) { return nil, r
 
 // attend ends the games whose clock has run out, and the invitations whose inviters have left. Whoever moves too late is refused at once.
 func (gamesCounter) attend(ctx context.Context, a *attendance) {
-	late := ender{kind: games.KindTimeout, find: toEnd(func(tx database.Tx) ([]id.ID, error) { return games.Late(tx, time.Now(), games.MaxEndings) })}
-	left := ender{kind: games.KindWithdrawal, find: toEnd(func(tx database.Tx) ([]id.ID, error) { return games.Left(tx, games.MaxEndings) })}
+	late := ender{kind: games.KindTimeout, find: toEnd(func(tx database.Tx) ([]id.ID, error) { return games.Late(tx, time.Now(), games.MaxEndings) }), any: games.AnyOpen}
+	left := ender{kind: games.KindWithdrawal, find: toEnd(func(tx database.Tx) ([]id.ID, error) { return games.Left(tx, games.MaxEndings) }), any: games.AnyOpen}
 	a.every(ctx, endEvery, "ending games", func(ctx context.Context) error {
 		err := late.end(ctx, a)
 		if err == nil {

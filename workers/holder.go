@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"guichet/models/beat"
 	"guichet/models/database"
 	"guichet/models/id"
 	"guichet/models/operation"
@@ -17,10 +18,12 @@ import (
 
 const (
 	// tendEvery is how often a holder looks after its lane: compares its fence, follows the pause flag, looks for what was left in the journal.
-	// It is below the 2 s that the database grants the lane's idle connection, which that mostly keeps alive; one that the server has dropped all the same is replaced.
+	// It is below the 2 s that the database grants the lane's idle connection, which it mostly keeps alive; one that the server has dropped all the same is replaced.
 	tendEvery = time.Second
 	// showEvery is how often the pause that the queue shows is compared with the lane's, beside each time that this changes: Redis may have been wiped.
 	showEvery = 5 * time.Second
+	// warmFor is how long a lane that executes nothing keeps its connection to the database, which costs a question each second: after that it takes a new one.
+	warmFor = time.Minute
 	// left is how long a batch waits before it is taken to have no task: Redis was wiped, or its intake died before it could enqueue.
 	left = 2 * time.Second
 )
@@ -41,7 +44,7 @@ func (h *holder) run(ctx context.Context) {
 		var held *lease
 		if !h.DB.Embedded() {
 			var err error
-			if held, err = waitFor(ctx, h.Redis, h.lane, h.name, h.isVacant); err != nil {
+			if held, err = waitFor(ctx, h.leases, h.lane, h.name, h.isVacant); err != nil {
 				return
 			}
 		}
@@ -100,15 +103,9 @@ func (h *holder) serve(ctx, working context.Context, lease *lease) {
 	queue := h.openQueue(working, x)
 	h.untilDone(ctx, "starting the queue", queue.start)
 	leave := h.attend(working, x)
-	tick := time.NewTicker(tendEvery)
-	defer tick.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-			if err := h.tend(working, x, queue, lease.isAway()); err != nil && ctx.Err() == nil {
-				slog.WarnContext(ctx, "a lane is not tended", "lane", h.lane, "error", err)
-			}
+	for beat.Wait(ctx, tendEvery) {
+		if err := h.tend(working, x, queue, lease.isAway()); err != nil && ctx.Err() == nil {
+			slog.WarnContext(ctx, "a lane is not tended", "lane", h.lane, "error", err)
 		}
 	}
 	leave()
@@ -170,21 +167,26 @@ func (h *holder) drainLeft(ctx context.Context, x *executor, newest id.ID, queue
 
 // tend does what a holder does beside executing.
 func (h *holder) tend(ctx context.Context, x *executor, queue *queue, queueAway bool) error {
-	state, newest, err := operation.LookAtLane(x.db.Writer(ctx), h.lane) // over the lane's own connection, which that keeps alive
+	look, err := h.looks.of(ctx, h.lane)
 	if err != nil {
 		return err
 	}
-	if state.Fence != x.fence {
+	if look.Fence != x.fence {
 		h.lost(errFenced)
 	}
-	if !state.Paused { // before Redis is asked anything: it may be what is away
-		if err = h.drainLeft(ctx, x, newest, queueAway); errors.Is(err, errFenced) {
+	if !look.Paused { // before Redis is asked anything: it may be what is away
+		if err = h.drainLeft(ctx, x, look.Newest, queueAway); errors.Is(err, errFenced) {
 			h.lost(err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, tendEvery)
 	defer cancel()
-	return errors.Join(err, queue.show(ctx, state.Paused))
+	if time.Since(time.Unix(0, x.usedAt.Load())) < warmFor {
+		err = errors.Join(err, x.db.KeepAlive(ctx))
+	} else {
+		x.db.Rest()
+	}
+	return errors.Join(err, queue.show(ctx, look.Paused))
 }
 
 // queue is the lane's asynq queue as its holder consumes it.
@@ -208,7 +210,12 @@ const handlers = 4
 func (h *holder) openQueue(ctx context.Context, x *executor) *queue {
 	q := &queue{lane: h.lane, client: h.NewRedis(), wake: newWaker(h.lane)}
 	q.client.AddHook(q.wake)
-	h.setWaker(h.lane, q.wake)
+	h.setWaker(h.lane, func() {
+		q.wake.Poke()
+		if rester, rests := h.counter.(rester); rests {
+			rester.wake()
+		}
+	})
 	q.inspector = asynq.NewInspectorFromRedisClient(q.client)
 	q.server = asynq.NewServerFromRedisClient(q.client, asynq.Config{
 		Concurrency:              handlers,

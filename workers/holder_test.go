@@ -90,12 +90,13 @@ func (h *counterHall) work(shutdown time.Duration) *worker {
 	w := &worker{counterHall: h, stop: stop, stopped: make(chan struct{}), lostErr: make(chan error, 10)}
 	w.holder = &holder{lane: fakeLane, counter: h.counter, name: newHolder(), Workers: &Workers{
 		DB: h.db, Redis: h.openRedis(), NewRedis: h.openRedis, Clock: &h.clock, Publisher: h.feed, ShutdownTimeout: shutdown,
-		metrics: h.metrics, wakers: map[string]*waker{},
+		metrics: h.metrics,
 		OnLost: func(err error) {
 			w.lostErr <- err
 			runtime.Goexit() // the nearest to the end of the process
 		},
 	}}
+	w.prepare()
 	go func() {
 		defer close(w.stopped)
 		w.holder.run(ctx)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -95,9 +96,12 @@ type executor struct {
 
 	arrivals arrivals
 
-	mu   sync.Mutex       // one envelope at a time, whether from the queue or from the journal
-	last map[uint64]id.ID // the newest batch executed of each intake, by the node of its ids; it grows by one when an API process starts
-	tell []func()         // what is to be told of what was committed
+	mu       sync.Mutex       // one envelope at a time, whether from the queue or from the journal
+	last     map[uint64]id.ID // the newest batch executed of each intake, by the node of its ids; it grows by one when an API process starts
+	tell     []func()         // what is to be told of what was committed
+	attempts atomic.Int64     // to execute, begun or ended: where there were none, the lane has changed nothing
+	usedAt   atomic.Int64     // when the last one ended, in nanoseconds since 1970
+
 	// flowing says that the last envelope was executed: then the next is loaded in the same breath as its claim, and for nothing should the lane be paused since.
 	flowing bool
 }
@@ -230,6 +234,11 @@ func (x *executor) discardEnded(ctx context.Context, e *operation.Envelope) (end
 
 // attempt executes the envelope in one transaction. Operations in failed get the outcome failed without being tried.
 func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, running *news) (err error) {
+	x.attempts.Add(1)
+	defer func() {
+		x.attempts.Add(1)
+		x.usedAt.Store(time.Now().UnixNano())
+	}()
 	defer func() {
 		if cause := recover(); cause != nil { // outside any one command: loading or storing
 			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())

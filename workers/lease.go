@@ -13,6 +13,8 @@ import (
 
 	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
+
+	"guichet/models/beat"
 )
 
 const (
@@ -162,7 +164,7 @@ func (l *lease) keep(ctx context.Context) error {
 		if err != nil {
 			every = leaseRetryEvery
 		}
-		if !pause(ctx, every) {
+		if !beat.Wait(ctx, every) {
 			return nil
 		}
 	}

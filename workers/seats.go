@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"guichet/models/beat"
 	"guichet/models/database"
 	"guichet/models/events"
 	"guichet/models/feed"
@@ -18,8 +19,8 @@ import (
 const (
 	// syncEvery is how often the database is brought up to what Redis has decided. A second is what is promised.
 	syncEvery = 250 * time.Millisecond
-	// restEvery is how often it is looked for a new event while there is none.
-	restEvery = 750 * time.Millisecond
+	// restEvery is how often it is looked for a new event while there is none, should nobody have told of it.
+	restEvery = time.Second
 	// syncAtOnce is how many marks are written in one transaction, which keeps payments waiting.
 	syncAtOnce = 1000
 	// expireAtOnce is how many holds one script ends, which keeps Redis busy.
@@ -58,11 +59,13 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 			slog.WarnContext(ctx, "the seats in Redis and in the database are not brought together; it is tried again", "error", err)
 		}
 		failed = err != nil
-		every := syncEvery
-		if err == nil && len(open) == 0 {
-			every = restEvery
+		until := syncEvery - time.Since(round) // at once, if there was much to do: there is more by now
+		resting := err == nil && len(open) == 0
+		if resting {
+			until = beat.Until(restEvery)
 		}
-		next.Reset(every - time.Since(round)) // at once, if there was much to do: there is more by now
+		c.resting.Store(resting)
+		next.Reset(until)
 		select {
 		case <-ctx.Done():
 			return
@@ -70,6 +73,17 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 		case <-c.poke:
 			pause(ctx, pokedAfter) // others are paying, too
 		}
+	}
+}
+
+// wake has a new event followed at once. While there are events payments wake the lane all the time, and see to it themselves.
+func (c *eventsCounter) wake() {
+	if !c.resting.Load() {
+		return
+	}
+	select {
+	case c.poke <- struct{}{}:
+	default:
 	}
 }
 

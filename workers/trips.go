@@ -95,7 +95,7 @@ func (r *tripsRound) store(tx database.Tx) ([]feed.Entry, error) { return nil, r
 
 // attend has what is held for too long given back.
 func (t *tripsCounter) attend(ctx context.Context, a *attendance) {
-	held := ender{kind: trips.KindExpiry, find: heldTooLong}
+	held := ender{kind: trips.KindExpiry, find: heldTooLong, any: trips.AnyHeld}
 	a.every(ctx, endEvery, "expiring purchases", func(ctx context.Context) error { return held.end(ctx, a) })
 }
 

@@ -83,8 +83,10 @@ type Workers struct {
 	Tracer trace.Tracer
 
 	metrics metrics
+	leases  *scriptsTogether
+	looks   together[string, operation.LaneLook]
 	mu      sync.Mutex
-	wakers  map[string]*waker
+	wakers  map[string]func()
 }
 
 // Run executes until ctx ends; then it finishes the envelopes in hand.
@@ -93,7 +95,7 @@ func (w *Workers) Run(ctx context.Context) error {
 		return fmt.Errorf("workers: %w", err)
 	}
 	w.metrics = newMetrics(w.Metrics)
-	w.wakers = map[string]*waker{}
+	w.prepare() //nolint:contextcheck // what it is asked together is bounded by a patience of its own
 	name := newHolder()
 	var running sync.WaitGroup
 	for _, lane := range w.Lanes {
@@ -109,18 +111,39 @@ func (w *Workers) Run(ctx context.Context) error {
 	return nil
 }
 
+func (w *Workers) prepare() {
+	w.wakers = map[string]func(){}
+	w.leases = newScriptsTogether(w.Redis, leaseCallTimeout)
+	w.looks.ask = w.lookAtLanes
+}
+
+// lookAtLanes looks at lanes over the connections that write, which do not wait for an answer for ever.
+func (w *Workers) lookAtLanes(lanes []string) ([]operation.LaneLook, error) {
+	found, err := operation.LookAtLanes(w.DB.Writer(context.Background()))
+	if err != nil {
+		return nil, err
+	}
+	looks := make([]operation.LaneLook, len(lanes))
+	for i, lane := range lanes {
+		if looks[i], err = found.Of(lane); err != nil {
+			return nil, fmt.Errorf("%w: %s", err, lane)
+		}
+	}
+	return looks, nil
+}
+
 // Wake tells this process that something was enqueued for a lane (all lanes, if it has no name).
 func (w *Workers) Wake(lane string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for name, wake := range w.wakers {
 		if lane == "" || lane == name {
-			wake.Poke()
+			wake()
 		}
 	}
 }
 
-func (w *Workers) setWaker(lane string, wake *waker) {
+func (w *Workers) setWaker(lane string, wake func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wakers[lane] = wake

@@ -215,6 +215,23 @@ func (db *DB) Embedded() bool { return db.dialect == "sqlite3" }
 // Ping asks the store for a sign of life, on the connections that write.
 func (db *DB) Ping(ctx context.Context) error { return pool{db.write}.sql().PingContext(ctx) }
 
+// KeepAlive has a lane's own connection used, unless it is in use, so that the server does not drop it.
+func (db *DB) KeepAlive(ctx context.Context) error {
+	if db.Embedded() || (pool{db.write}).sql().Stats().InUse > 0 {
+		return nil
+	}
+	return db.Ping(ctx)
+}
+
+// Rest gives up a lane's own connection until it is needed again, unless it is in use.
+func (db *DB) Rest() {
+	if !db.Embedded() {
+		lane := pool{db.write}.sql()
+		lane.SetMaxIdleConns(0) // which closes those there are
+		lane.SetMaxIdleConns(1)
+	}
+}
+
 // Pools returns the connection pools by name, for metrics.
 func (db *DB) Pools() map[string]*sql.DB {
 	pools := map[string]*sql.DB{"write": pool{db.write}.sql()}

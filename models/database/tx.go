@@ -70,6 +70,15 @@ func (tx Tx) Query(scan func(*sql.Rows) error, query string, args ...any) error 
 	return tx.Flush()
 }
 
+// Any says whether a query finds a row.
+func (tx Tx) Any(query string, args ...any) (found bool, err error) {
+	err = tx.Query(func(rows *sql.Rows) error {
+		found = rows.Next()
+		return rows.Err()
+	}, query, args...)
+	return found, err
+}
+
 // query runs statements of which as many are queries as there are scans.
 func (tx Tx) query(scans []func(*sql.Rows) error, text string, args []any) (err error) {
 	handle := tx.gorm.Statement

@@ -157,21 +157,13 @@ func readSnapshot(tx database.Tx, event id.ID) (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	s := Snapshot{StartsAt: e.StartsAt, MaxPerUser: e.MaxPerUser, Room: e.Waiting, Now: time.Now()}
-	if s.AnyBefore, err = anyOf(tx, event); err != nil {
+	if s.AnyBefore, err = tx.Any("SELECT 1 FROM reservations WHERE event_id = ? LIMIT 1", event[:]); err != nil {
 		return s, err
 	}
 	if s.Held, err = heldOf(tx, event); err == nil {
 		s.Sold, err = soldOf(tx, event)
 	}
 	return s, err
-}
-
-func anyOf(tx database.Tx, event id.ID) (found bool, err error) {
-	err = tx.Query(func(rows *sql.Rows) error {
-		found = rows.Next()
-		return rows.Err()
-	}, "SELECT 1 FROM reservations WHERE event_id = ? LIMIT 1", event[:])
-	return found, err
 }
 
 func heldOf(tx database.Tx, event id.ID) (held []Reservation, err error) {

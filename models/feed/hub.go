@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"guichet/models/beat"
 	"guichet/models/id"
 	"guichet/models/lamport"
 )
@@ -119,7 +120,7 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 		told = make(chan []Entry, 16)
 		go h.followAhead(ctx, told)
 	}
-	head := time.NewTicker(headInterval)
+	head := time.NewTimer(beat.Until(headInterval))
 	defer head.Stop()
 	// The table is read beside: what is told of the log does not wait for a database that is away.
 	pages, reading := make(chan page, 1), false
@@ -153,6 +154,7 @@ func (h *Hub) Run(ctx context.Context, rdb redis.UniversalClient) {
 			hole = nil
 			read()
 		case <-head.C:
+			head.Reset(beat.Until(headInterval))
 			read()
 		case p := <-pages:
 			reading = false

@@ -85,6 +85,11 @@ func queryRecords(tx database.Tx, visit func(*Record), where string, args ...any
 	}, "SELECT user_id, won, lost, drawn, lamport FROM game_records "+where, args...)
 }
 
+// AnyOpen says whether any game is played, or waits for somebody to accept it.
+func AnyOpen(tx database.Tx) (bool, error) {
+	return tx.Any("SELECT 1 FROM games WHERE status IN ('invited', 'playing') LIMIT 1")
+}
+
 // Late reads which games' clocks have run out at a time, the longest first.
 func Late(tx database.Tx, at time.Time, limit int) ([]id.ID, error) {
 	return queryIDs(tx, "SELECT id FROM games WHERE status = 'playing' AND deadline_us <= ? ORDER BY deadline_us, id LIMIT ?", operation.Micro(at), limit)

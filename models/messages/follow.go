@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"guichet/models/beat"
 	"guichet/models/chat"
 	"guichet/models/feed"
 	"guichet/models/id"
@@ -16,8 +17,9 @@ import (
 var _ feed.Ahead = (*Log)(nil)
 
 const (
-	// blockFor is how long one look at the log waits for something new; an orderly stop waits for the end of it.
-	blockFor = 500 * time.Millisecond
+	// blockFor is how long one look at the log waits for something new, at most and at least; an orderly stop waits for the end of it. Redis would wait for ever for 0 ms.
+	blockFor   = time.Second
+	blockLeast = 10 * time.Millisecond
 	// batchesAtOnce is how many batches one look reads.
 	batchesAtOnce = 64
 	// rowsAtOnce is how many messages are read from the table at once.
@@ -26,7 +28,7 @@ const (
 
 // wait reads what comes after an offset, in up to count batches, and waits a moment if there is nothing yet.
 func (l *Log) wait(ctx context.Context, after int64, count int64) ([]Batch, error) {
-	streams, err := l.client.XRead(ctx, &redis.XReadArgs{Streams: []string{logKey, entryID(after)}, Count: count, Block: blockFor}).Result()
+	streams, err := l.client.XRead(ctx, &redis.XReadArgs{Streams: []string{logKey, entryID(after)}, Count: count, Block: max(beat.Until(blockFor), blockLeast)}).Result()
 	if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
 		return nil, nil
 	}

@@ -106,16 +106,38 @@ func ReadLane(tx database.Tx, name string) (LaneState, error) {
 	return oneLane(tx, " WHERE name = ?", name)
 }
 
-// LookAtLane reads the lane's row, and the newest batch that waits in the lane, or zero if none does.
-func LookAtLane(tx database.Tx, name string) (state LaneState, newest id.ID, err error) {
-	const text = "SELECT name, fence, holder, paused, sequence, lamport, (SELECT MAX(id) FROM journal_batches WHERE lane = lanes.name) FROM lanes WHERE name = ?"
-	err = tx.Query(func(rows *sql.Rows) error {
-		if !rows.Next() {
-			return errors.Join(ErrUnknownLane, rows.Err())
+// LaneLook is what a look at a lane finds: its row, and the newest batch that waits, or zero if none does.
+type LaneLook struct {
+	LaneState
+	Newest id.ID
+}
+
+// LaneLooks are looks at all lanes, by name.
+type LaneLooks map[string]LaneLook
+
+// LookAtLanes looks at all lanes.
+func LookAtLanes(tx database.Tx) (LaneLooks, error) {
+	found := LaneLooks{}
+	err := tx.Query(func(rows *sql.Rows) error {
+		for rows.Next() {
+			var l LaneLook
+			if err := rows.Scan(&l.Name, &l.Fence, &l.Holder, &l.Paused, &l.Sequence, &l.Lamport, &l.Newest); err != nil {
+				return err
+			}
+			found[l.Name] = l
 		}
-		return rows.Scan(&state.Name, &state.Fence, &state.Holder, &state.Paused, &state.Sequence, &state.Lamport, &newest)
-	}, text, name)
-	return state, newest, err
+		return rows.Err()
+	}, "SELECT name, fence, holder, paused, sequence, lamport, (SELECT MAX(id) FROM journal_batches WHERE lane = lanes.name) FROM lanes")
+	return found, err
+}
+
+// Of returns the look at one lane, or ErrUnknownLane.
+func (l LaneLooks) Of(name string) (LaneLook, error) {
+	look, known := l[name]
+	if !known {
+		return look, ErrUnknownLane
+	}
+	return look, nil
 }
 
 func oneLane(tx database.Tx, where string, args ...any) (LaneState, error) {

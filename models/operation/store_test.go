@@ -122,10 +122,15 @@ func TestTakeTogether(t *testing.T) {
 func TestWaiting(t *testing.T) {
 	onBothStores(t, func(f *fixture) {
 		tx := f.db.Read(f.Context())
-		if state, newest, err := LookAtLane(tx, lane); !newest.IsZero() || err != nil || state.Name != lane {
-			f.Errorf("the newest of none is %s, %v; %+v", newest, err, state)
+		look := func(lane string) (LaneLook, error) {
+			looks, err := LookAtLanes(tx)
+			must(f, err)
+			return looks.Of(lane)
 		}
-		if _, _, err := LookAtLane(tx, "nowhere"); !errors.Is(err, ErrUnknownLane) {
+		if found, err := look(lane); !found.Newest.IsZero() || err != nil || found.Name != lane {
+			f.Errorf("the newest of none is %+v, %v", found, err)
+		}
+		if _, err := look("nowhere"); !errors.Is(err, ErrUnknownLane) {
 			f.Errorf("a lane that there is not: %v", err)
 		}
 		var want []Batch
@@ -144,8 +149,8 @@ func TestWaiting(t *testing.T) {
 		must(f, PauseLane(f.Context(), f.db, lane, true))
 		seized, err := SeizeLane(f.Context(), f.db, lane, "somebody")
 		must(f, err)
-		if state, newest, err := LookAtLane(tx, lane); newest != want[4].ID || err != nil || state != seized || !state.Paused || state.Holder != "somebody" {
-			f.Errorf("the newest is %s, %v", newest, err)
+		if found, err := look(lane); found.Newest != want[4].ID || err != nil || found.LaneState != seized || !found.Paused || found.Holder != "somebody" {
+			f.Errorf("the newest is %+v, %v", found, err)
 		}
 		gone := f.ids.Next()
 		asked, total, err := f.journal.WaitingOf(f.Context(), lane, []id.ID{want[0].ID, want[3].ID, gone})

@@ -84,6 +84,11 @@ func queryPurchases(tx database.Tx, visit func(*Purchase), where string, args ..
 	}, "SELECT "+purchaseColumns+" FROM purchases "+where, args...)
 }
 
+// AnyHeld says whether any purchase is held.
+func AnyHeld(tx database.Tx) (bool, error) {
+	return tx.Any("SELECT 1 FROM held_purchases LIMIT 1")
+}
+
 // Due reads which purchases are held for too long at a time, the longest first.
 func Due(tx database.Tx, at time.Time, limit int) ([]DuePurchase, error) {
 	var due []DuePurchase
