@@ -73,7 +73,7 @@ var figures = []figure{
 	},
 	{what: "POST with Prefer: wait, one client, one after the other, idle system otherwise, p50 (worst of the shapes)", bound: 3, most: true, unit: "ms", value: named(valueWaitP50)},
 	{what: "the same, p99", bound: 15, most: true, unit: "ms", value: named(valueWaitP99)},
-	{what: "CPU of all guichet processes when idle (worst of the shapes)", bound: 1, most: true, unit: "% of a core", value: named(valueIdleCPU)},
+	{what: "CPU of all processes when idle, MariaDB and Redis among them (worst of the shapes)", bound: 1, most: true, unit: "% of a core", value: named(valueIdleCPU)},
 	{what: "overload, POST to applied, p99 (worst of the two)", bound: 500, most: true, unit: "ms", value: named(valueOverloadP99)},
 	{what: "overload, accepted and not applied in its 5 s (worst)", bound: 0.1, most: true, unit: "of accepted", value: named(valueOverloadGap)},
 	{what: "standby serves after kill -9 of the holder (worst)", bound: 5, most: true, unit: "s", value: named(valueFailover)},

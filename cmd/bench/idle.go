@@ -15,8 +15,9 @@ type idle struct{}
 
 const (
 	// settling passes before the idle window: start-up work and the last request's have then ended.
-	settling   = 3 * time.Second
-	idleWindow = 10 * time.Second
+	settling = 10 * time.Second
+	// idleWindow is long, because the kernel tells CPU in hundredths of a second.
+	idleWindow = 30 * time.Second
 	starts     = 3
 )
 
@@ -47,12 +48,14 @@ func (idle) rest(ctx context.Context, l *lab, h *house) error {
 	}
 	var memory []string
 	var cpu, megabytes float64
-	for i, p := range h.processes {
+	for _, use := range uses[:len(uses)-1] { // the last is what is not ours
+		cpu += use.percent()
+	}
+	for _, p := range h.processes {
 		rss, err := residentMemory(p.pid)
 		if err != nil {
 			return err
 		}
-		cpu += uses[i].percent()
 		megabytes += float64(rss) / 1e6
 		memory = append(memory, fmt.Sprintf("%s %.0f MB", p.name, float64(rss)/1e6))
 	}

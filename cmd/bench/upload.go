@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// upload sends one large file to the lobby and reads it again, and measures what that takes the process that it goes through: its memory must not grow with the file.
+// upload sends one large file to the lobby and reads it again, and measures what that takes the process that it goes through: its memory must not grow with the file,
+// and who posts messages meanwhile must not wait for it.
 type upload struct{}
 
 const (
@@ -47,12 +48,25 @@ func (u upload) measure(ctx context.Context, l *lab, h *house) error {
 	if _, err := h.sendFile(ctx, one, "small", 1<<20); err != nil { // what is kept for the next time is no growth
 		return err
 	}
+	alone, err := messagesDuring(ctx, h, func() error {
+		select {
+		case <-time.After(l.duration):
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
 	memory, err := watchMemory(h.processes[0])
 	if err != nil {
 		return err
 	}
-	sent, err := h.sendFile(ctx, one, "large", uploadSize)
-	var taken time.Duration
+	var sent, taken time.Duration
+	beside, err := messagesDuring(ctx, h, func() (err error) {
+		sent, err = h.sendFile(ctx, one, "large", uploadSize)
+		return err
+	})
 	if err == nil {
 		taken, err = h.takeFile(ctx, one, "large", uploadSize)
 	}
@@ -65,7 +79,37 @@ func (u upload) measure(ctx context.Context, l *lab, h *house) error {
 	l.report.add(row{run: "a file of 1 GiB; " + h.label, clients: 1,
 		remarks: fmt.Sprintf("sent %.0f MB/s (answered when it is on disk), taken %.0f MB/s; %s grew by %.1f MiB at most, from %.0f", rate(sent), rate(taken), h.processes[0].name,
 			float64(growth)/(1<<20), float64(memory.before)/(1<<20))})
+	for _, q := range []struct {
+		when    string
+		latency quantiles
+	}{{"nothing else happens", alone}, {"the file is sent", beside}} {
+		l.report.add(row{run: "POST of a message while " + q.when + "; " + h.label, clients: 1, pattern: oneRoom, latency: q.latency,
+			remarks: fmt.Sprintf("%d messages, with pauses of 0–%d ms; slowest %s ms", q.latency.count, thinking.Milliseconds(), millis(q.latency.max))})
+	}
 	return nil
+}
+
+// longestUpload bounds how long messages are posted beside what is measured.
+const longestUpload = 10 * time.Minute
+
+// messagesDuring has somebody post messages, with pauses, while do does something, and says how long they took to be answered.
+func messagesDuring(ctx context.Context, h *house, do func() error) (quantiles, error) {
+	t := &talk{}
+	clients, err := connectClients(ctx, h.address, 1, func(int) *client { return t.client(h.pen(&h.people[0])) })
+	if err != nil {
+		return quantiles{}, err
+	}
+	defer closeAll(clients)
+	stop := make(chan struct{})
+	var done error
+	var doing sync.WaitGroup
+	doing.Go(func() {
+		defer close(stop)
+		done = do()
+	})
+	m, err := load{clients: clients, judge: t.judge, window: longestUpload, think: thinking, stop: stop}.drive(ctx)
+	doing.Wait()
+	return m.latency, errors.Join(err, done)
 }
 
 // memoryWatch looks at the memory of a process over and over.
