@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"guichet/models/operation"
 )
@@ -19,7 +18,7 @@ func TestArrivalsAreExecutedTogether(t *testing.T) {
 		for range 5 {
 			parts = append(parts, r.journal(order{Text: "a"}, order{Text: "b"}))
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		brought := []*operation.Envelope{parts[0], parts[1], nil, parts[2], parts[1], parts[3], parts[4]}
 		places := make([]*arrival, len(brought))

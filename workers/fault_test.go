@@ -50,7 +50,7 @@ func TestDatabaseKilledInTransaction(t *testing.T) {
 		}
 	}
 	for _, e := range parts {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if err := x.execute(ctx, e); err != nil {
 			t.Fatal(err)
 		}

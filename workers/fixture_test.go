@@ -231,7 +231,7 @@ func merge(envelopes ...*operation.Envelope) *operation.Envelope {
 // mustExecute executes an envelope.
 func (r *rig) mustExecute(x *executor, e *operation.Envelope) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	if err := x.execute(ctx, e); err != nil {
 		r.Fatalf("execute: %v", err)

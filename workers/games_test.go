@@ -295,7 +295,7 @@ func (p *parlour) attend() (stop func()) {
 func (p *parlour) eventually(what string, done func() bool) {
 	p.Helper()
 	for began := time.Now(); !done(); <-time.After(20 * time.Millisecond) {
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > patience {
 			p.Fatalf("not %s", what)
 		}
 	}

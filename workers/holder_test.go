@@ -107,7 +107,7 @@ func (h *counterHall) work(shutdown time.Duration) *worker {
 		case <-w.stopped:
 		case err := <-w.lostErr:
 			h.Logf("a holder lost its lane: %v", err)
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			h.Error("a holder does not stop")
 		}
 	})
@@ -138,7 +138,7 @@ func (r *rig) awaitOutcomes(n int) {
 
 func awaitThat(t testing.TB, try func() error) {
 	t.Helper()
-	for until := time.Now().Add(20 * time.Second); ; {
+	for until := time.Now().Add(patience); ; {
 		err := try()
 		if err == nil {
 			return
@@ -304,7 +304,7 @@ func (w *worker) expectLost(want error) {
 			w.Errorf("%v, want %v", err, want)
 		}
 		w.lostErr <- err // for the clean-up
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		w.Fatal("it has not noticed")
 	}
 }

@@ -186,7 +186,7 @@ func TestPausedLane(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("not executed")
 		}
 		r.expectStatuses("succeeded", "succeeded")
@@ -209,7 +209,7 @@ func TestPausedLaneStops(t *testing.T) {
 			if !errors.Is(err, errPaused) {
 				t.Fatalf("%v, want errPaused", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("it does not stop")
 		}
 		r.pause(false)

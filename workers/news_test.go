@@ -62,7 +62,7 @@ func TestNews(t *testing.T) {
 			if got != want {
 				t.Errorf("told %t", got)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("not told")
 		}
 	}
