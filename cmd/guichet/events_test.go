@@ -228,19 +228,32 @@ func TestEventsExpiry(t *testing.T) {
 		ada, bob := b.guest(1000), b.guest(1000)
 		hers, map1 := ada.follow("").ready(), bob.follow("?topics=event:"+b.event).ready()
 		held := b.reserve(ada, "A-1-1", "A-1-2")
-		expectSeats(t, map1, "held", "A-1-1", "A-1-2")
+		shown := ""
+		map1.until(func(e feedEntry) bool {
+			if e.Event != "seat.changed" {
+				return false
+			}
+			shown = fmt.Sprint(decode[seatsChanged](t, e).Seats)
+			return true
+		})
+		free := shown == "[{A-1-1 free} {A-1-2 free}]" && !time.Now().Before(*held.ExpiresAt) // seats are told as they are by then, and the machine may be slower than the hold
+		if !free && shown != "[{A-1-1 held} {A-1-2 held}]" {
+			t.Errorf("seats %s", shown)
+		}
 		told := hers.until(func(e feedEntry) bool { return e.Event == "reservation.expired" })
 		if got := decode[reservation](t, told[len(told)-1]); got.ID != held.ID || got.Status != "expired" {
 			t.Errorf("%+v", got)
 		}
-		expectSeats(t, map1, "free", "A-1-1", "A-1-2")
+		if !free {
+			expectSeats(t, map1, "free", "A-1-1", "A-1-2")
+		}
 		b.shows("...")
 		if got := ada.reservation(held.ID); got.Status != "expired" {
 			t.Errorf("%+v", got)
 		}
 		ada.pay(held).refusal(t, "reservation_expired")
 		ada.letGo(held).problem(t, http.StatusConflict, "reservation_ended")
-		his := bob.paid(b.reserve(bob, "A-1-1"))
+		his := b.paidInTime(bob, "A-1-1")
 		b.eventuallyShows("s..")
 		bob.refund(his)
 		done := ada.deposit(1)

@@ -313,16 +313,24 @@ func TestGamesClock(t *testing.T) {
 		}
 
 		// On time, executed or not: a move that comes to its turn too late is refused, and the game is over.
-		third := ada.invite(1)
-		grace.accepts(third.ID)
-		p.admin(t).pauseLane("chat-games", true)
+		admin := p.admin(t)
+		var third game
+		for {
+			third = ada.invite(1)
+			third = grace.accepts(third.ID)
+			admin.pauseLane("chat-games", true)
+			if third.MoveDeadline != nil && time.Now().Before(*third.MoveDeadline) {
+				break
+			}
+			admin.pauseLane("chat-games", false) // too late: the game may be over
+		}
 		moved := make(chan answer)
 		go func() { moved <- ada.move(third.ID, 7, 7) }()
-		<-time.After(1200 * time.Millisecond)
+		<-time.After(time.Until(*third.MoveDeadline) + 200*time.Millisecond)
 		if g := alan.game(third.ID); g.Status != "playing" {
 			t.Errorf("%+v", g)
 		}
-		p.admin(t).pauseLane("chat-games", false)
+		admin.pauseLane("chat-games", false)
 		(<-moved).problem(t, http.StatusConflict, "not_playing")
 		if g := alan.game(third.ID); len(g.Moves) != 0 || !is(g.Reason, "timeout") || !is(g.Winner, grace.username) {
 			t.Errorf("%+v", g)

@@ -67,6 +67,9 @@ type house struct {
 
 const adminPassword = "admin-of-the-tests"
 
+// longGrace: nobody is put out of a room because the machine is slow. Tests of who is gone say otherwise.
+const longGrace = "GUICHET_PRESENCE_GRACE=1h"
+
 // onBothPairs runs a test on the embedded pair and on MariaDB with Redis.
 func onBothPairs(t *testing.T, test func(t *testing.T, h *house)) {
 	t.Parallel()
@@ -82,7 +85,7 @@ func onBothPairs(t *testing.T, test func(t *testing.T, h *house)) {
 
 func newEmbeddedHouse(t *testing.T) *house {
 	h := &house{TB: t, embedded: true}
-	h.settings = []string{"GUICHET_DATA_DIR=" + t.TempDir(), "GUICHET_ADMIN_PASSWORD=" + adminPassword}
+	h.settings = []string{"GUICHET_DATA_DIR=" + t.TempDir(), "GUICHET_ADMIN_PASSWORD=" + adminPassword, longGrace}
 	return h
 }
 
@@ -103,7 +106,7 @@ func newPrivateHouse(t *testing.T) *house {
 }
 
 func realHouse(t *testing.T, dsn, redisURL string) *house {
-	h := &house{TB: t, settings: []string{"GUICHET_MYSQL_DSN=" + dsn, "GUICHET_REDIS_URL=" + redisURL, "GUICHET_ADMIN_PASSWORD=" + adminPassword, "GUICHET_DATA_DIR=" + t.TempDir()}}
+	h := &house{TB: t, settings: []string{"GUICHET_MYSQL_DSN=" + dsn, "GUICHET_REDIS_URL=" + redisURL, "GUICHET_ADMIN_PASSWORD=" + adminPassword, "GUICHET_DATA_DIR=" + t.TempDir(), longGrace}}
 	if output, status := h.tool("migrate"); status != 0 {
 		t.Fatalf("guichet migrate: status %d\n%s", status, output)
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -212,17 +213,22 @@ func TestQueuesAreForAdmins(t *testing.T) {
 		}
 
 		// Guessing is as slow here as at the sign-in.
-		for range 3 {
-			nobody.get("/queues", basic("admin", "wrong-password")).expect(t, http.StatusUnauthorized)
-		}
-		if a := nobody.get("/queues", basic("admin", "another-guess")); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
-			t.Errorf("%d %s", a.status, a.body)
-		}
-		eventually(t, "the lock's end", func() error {
-			if a := nobody.get("/queues", basic("admin", adminPassword)); a.status != http.StatusOK {
-				return fmt.Errorf("%d %s", a.status, a.body)
+		for locked := false; !locked; {
+			var began time.Time
+			for range 3 {
+				began = time.Now()
+				nobody.get("/queues", basic("admin", "wrong-password")).expect(t, http.StatusUnauthorized)
 			}
-			return nil
-		})
+			a := nobody.get("/queues", basic("admin", "another-guess"))
+			if locked = time.Since(began) < time.Second; locked && (a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "") { // else the lock may be over
+				t.Errorf("%d %s", a.status, a.body)
+			}
+			eventually(t, "the lock's end", func() error {
+				if a := nobody.get("/queues", basic("admin", adminPassword)); a.status != http.StatusOK {
+					return fmt.Errorf("%d %s", a.status, a.body)
+				}
+				return nil
+			})
+		}
 	})
 }

@@ -134,7 +134,7 @@ var accesses = map[string]access{
 
 func TestOwnership(t *testing.T) {
 	onBothPairs(t, func(t *testing.T, h *house) {
-		p := h.serve("GUICHET_PRESENCE_GRACE=1h")
+		p := h.serve()
 		s := &scene{owner: p.user(t), other: p.user(t), nobody: p.client(t), admin: p.admin(t), third: p.user(t)}
 		s.owner.deposit(1000)
 		s.owner.deposit(1000)

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,7 +19,7 @@ func prefer(values ...string) option {
 
 func TestPreferWait(t *testing.T) {
 	onBothPairs(t, func(t *testing.T, h *house) {
-		ada := h.serve().user(t)
+		ada, asked := h.serve().user(t), int64(0)
 		path := "/v1/accounts/" + ada.account + "/deposits"
 		for _, c := range []struct {
 			headers []string
@@ -39,7 +40,16 @@ func TestPreferWait(t *testing.T) {
 			{[]string{"respond-async", "wait=5"}, "wait=5"},
 			{[]string{`foo; bar="wait=3", wait=5`}, "wait=5"},
 		} {
-			a := ada.post(path, `{"amount":1}`, prefer(c.headers...))
+			limit, _ := time.ParseDuration(strings.TrimPrefix(c.applied, "wait=") + "s")
+			var a answer
+			for began := time.Now(); ; { // again, if the machine has taken longer than was to be waited
+				sent := time.Now()
+				a = ada.post(path, `{"amount":1}`, prefer(c.headers...))
+				asked++
+				if a.status != http.StatusAccepted || c.applied == "" || time.Since(sent) < limit || time.Since(began) > patience {
+					break
+				}
+			}
 			if got := a.header.Get("Preference-Applied"); got != c.applied {
 				t.Errorf("Prefer %q: Preference-Applied %q, want %q", c.headers, got, c.applied)
 			}
@@ -53,8 +63,8 @@ func TestPreferWait(t *testing.T) {
 			}
 			ada.get(a.header.Get("Location")+"?wait=30").operation(t, http.StatusOK)
 		}
-		if got := ada.balance(); got != 14 {
-			t.Errorf("the balance is %d, want 14", got)
+		if got := ada.balance(); got != asked {
+			t.Errorf("the balance is %d, want %d", got, asked)
 		}
 	})
 }

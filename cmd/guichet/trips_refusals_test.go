@@ -14,7 +14,7 @@ func TestTripsOrderOfTheChecks(t *testing.T) {
 	onBothPairs(t, func(t *testing.T, h *house) {
 		c := h.openCounter()
 		seats := c.admin.offerSeats(100, 3)
-		soon := c.admin.offer(tripIn(1500*time.Millisecond, class("seat", 1, 1)))
+		soon := c.admin.offerSoon(1500*time.Millisecond, class("seat", 1, 1))
 		ada := c.customerWith(250)
 		ada.ask(seats.ID, "seat", 1)
 		c.admin.changeTrip(seats.ID, terms{"status": "closed"})
