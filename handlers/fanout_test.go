@@ -116,7 +116,7 @@ func (s *station) tune(t *testing.T, session, user id.ID, topics ...string) *tun
 	t.Cleanup(func() { _ = conn.Close() })
 	_, err = fmt.Fprintf(conn, "GET /%v/%v?%s HTTP/1.1\r\nHost: x\r\n\r\n", session, user, strings.Join(topics, ","))
 	must(t, err)
-	must(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	must(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	r := &tuned{conn, bufio.NewScanner(conn)}
 	r.Buffer(nil, 1<<20)
 	for r.Scan() && r.Text() != "retry: 1000" {
@@ -142,7 +142,7 @@ func (r *tuned) next() string {
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); <-time.After(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waiting for %s", what)
 		}

@@ -177,7 +177,7 @@ func TestPlacesInLine(t *testing.T) {
 					if delete(got, "at"); fmt.Sprint(got) != fmt.Sprint(shown) || shown["position"] != float64(place) {
 						t.Errorf("told %v\nwant %v", got, shown)
 					}
-				case <-time.After(30 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatal("nothing is told")
 				}
 			}, cancel
@@ -204,7 +204,7 @@ func TestPlacesInLine(t *testing.T) {
 		adaLeaves()
 		graceLeaves()
 		leaveAgain()
-		for deadline := time.Now().Add(30 * time.Second); ; <-time.After(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; <-time.After(10 * time.Millisecond) {
 			c.places.mu.Lock()
 			running, readers := c.places.stop != nil, len(c.places.readers)
 			c.places.mu.Unlock()

@@ -26,18 +26,29 @@ func loadOn(t *testing.T, n int, handler http.HandlerFunc) load {
 	return load{clients: clients, judge: finished, window: 200 * time.Millisecond}
 }
 
+// inTime measures again while the machine was too slow for anything to be answered within so short a measurement.
+func inTime(measure func() bool) {
+	for deadline := time.Now().Add(time.Minute); !measure() && time.Now().Before(deadline); {
+	}
+}
+
 func TestDriveCountsWhatWasAnswered(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int64
-	l := loadOn(t, 4, func(w http.ResponseWriter, _ *http.Request) {
-		served.Add(1)
-		fmt.Fprint(w, `{"status":"succeeded"}`)
+	var m measurement
+	inTime(func() bool {
+		served.Store(0)
+		l := loadOn(t, 4, func(w http.ResponseWriter, _ *http.Request) {
+			served.Add(1)
+			fmt.Fprint(w, `{"status":"succeeded"}`)
+		})
+		l.bucket = 50 * time.Millisecond
+		var err error
+		if m, err = l.drive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return total(m.applied) > 0
 	})
-	l.bucket = 50 * time.Millisecond
-	m, err := l.drive(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	done := total(m.applied)
 	if len(m.applied) != 4 || done == 0 || total(m.accepted) != served.Load() || served.Load()-done > 4 {
 		t.Errorf("served %d, accepted %v, applied %v", served.Load(), m.accepted, m.applied)
@@ -73,14 +84,20 @@ func TestDriveEndsOnAWrongAnswer(t *testing.T) {
 func TestDriveBacksOffWhenTheLaneIsFull(t *testing.T) {
 	t.Parallel()
 	var served atomic.Int64
-	l := loadOn(t, 1, func(w http.ResponseWriter, _ *http.Request) {
-		served.Add(1)
-		w.Header().Set("Retry-After", "60")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprint(w, `{"code":"lane_full"}`)
+	var m measurement
+	var err error
+	inTime(func() bool {
+		served.Store(0)
+		l := loadOn(t, 1, func(w http.ResponseWriter, _ *http.Request) {
+			served.Add(1)
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprint(w, `{"code":"lane_full"}`)
+		})
+		l.judge = orFull(promised)
+		m, err = l.drive(t.Context())
+		return err != nil || total(m.refused) > 0
 	})
-	l.judge = orFull(promised)
-	m, err := l.drive(t.Context())
 	if err != nil || served.Load() != 1 || total(m.refused) != 1 || total(m.accepted) != 0 || m.latency.count != 0 {
 		t.Errorf("served %d, %+v, %v", served.Load(), m, err)
 	}

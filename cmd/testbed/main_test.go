@@ -51,7 +51,7 @@ func TestNothingOutlivesTheCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(time.Minute)
 	for isAlive(pid) {
 		select {
 		case <-deadline:
