@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,25 +44,26 @@ func onAllRedises(t *testing.T, test func(t *testing.T, seats *Seats)) {
 	run("cluster", func(t *testing.T) redis.UniversalClient { return startCluster(t) })
 }
 
+// readTimeout of clients is for slow machines.
+const readTimeout = time.Minute
+
 // connectMini connects to a Redis within this process, whose answer about a hall of 100,000 seats takes seconds where the race detector looks on.
 func connectMini(tb testing.TB) *redis.Client {
-	return redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), ContextTimeoutEnabled: true, ReadTimeout: 30 * time.Second})
+	return redis.NewClient(&redis.Options{Addr: miniredis.RunT(tb).Addr(), ContextTimeoutEnabled: true, ReadTimeout: readTimeout})
 }
 
 func connectRedis(tb testing.TB, url string) *redis.Client {
 	options, err := redis.ParseURL(url)
 	must(tb, err)
-	options.ContextTimeoutEnabled = true
+	options.ContextTimeoutEnabled, options.ReadTimeout = true, readTimeout
 	return redis.NewClient(options)
 }
 
 // startCluster starts a cluster of one.
 func startCluster(t *testing.T) redis.UniversalClient {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	must(t, listener.Close())
-	server := testbed.PrivateRedis(t, testbed.Options{Args: []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port), "--cluster-announce-ip", "127.0.0.1"}})
+	bus := testbed.PrivateRedis(t, testbed.Options{Relaxed: true}) // its port is given to nobody else
+	must(t, bus.Kill())
+	server := testbed.PrivateRedis(t, testbed.Options{Args: []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus.Port()), "--cluster-announce-ip", "127.0.0.1"}})
 	options, err := redis.ParseURL(server.URL())
 	must(t, err)
 	node := redis.NewClient(options)
@@ -72,7 +72,7 @@ func startCluster(t *testing.T) redis.UniversalClient {
 	eventually(t, func() bool {
 		return strings.Contains(node.ClusterInfo(t.Context()).Val(), "cluster_state:ok")
 	})
-	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{options.Addr}, ContextTimeoutEnabled: true})
+	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{options.Addr}, ContextTimeoutEnabled: true, ReadTimeout: readTimeout})
 }
 
 // tagged checks that the keys of each script bear the same hash tag.

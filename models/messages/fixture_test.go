@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +28,9 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 var ids = id.NewGenerator()
 
+// readTimeout of clients is for slow machines.
+const readTimeout = time.Minute
+
 // pair is a Redis and a database, with a log of one process.
 type pair struct {
 	*testing.T
@@ -51,12 +53,12 @@ func onAllPairs(t *testing.T, test func(p *pair)) {
 		})
 	}
 	run("embedded", func(t *testing.T) redis.UniversalClient {
-		return redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), ContextTimeoutEnabled: true})
+		return redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), ContextTimeoutEnabled: true, ReadTimeout: readTimeout})
 	}, stores.SQLite)
 	run("mariadb", func(t *testing.T) redis.UniversalClient {
 		options, err := redis.ParseURL(testbed.Redis(t))
 		must(t, err)
-		options.ContextTimeoutEnabled = true
+		options.ContextTimeoutEnabled, options.ReadTimeout = true, readTimeout
 		return redis.NewClient(options)
 	}, func(tb testing.TB) *database.DB { return stores.MySQL(tb, testbed.MySQL(tb)) })
 	run("cluster", startCluster, stores.SQLite)
@@ -64,18 +66,16 @@ func onAllPairs(t *testing.T, test func(p *pair)) {
 
 // startCluster starts a cluster of one.
 func startCluster(t *testing.T) redis.UniversalClient {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	must(t, listener.Close())
-	server := testbed.PrivateRedis(t, testbed.Options{Args: []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(port), "--cluster-announce-ip", "127.0.0.1"}})
+	bus := testbed.PrivateRedis(t, testbed.Options{Relaxed: true}) // its port is given to nobody else
+	must(t, bus.Kill())
+	server := testbed.PrivateRedis(t, testbed.Options{Args: []string{"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus.Port()), "--cluster-announce-ip", "127.0.0.1"}})
 	options, err := redis.ParseURL(server.URL())
 	must(t, err)
 	node := redis.NewClient(options)
 	defer node.Close() //nolint:errcheck // only sets the cluster up
 	must(t, node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
 	eventually(t, func() bool { return strings.Contains(node.ClusterInfo(t.Context()).Val(), "cluster_state:ok") })
-	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{options.Addr}, ContextTimeoutEnabled: true})
+	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{options.Addr}, ContextTimeoutEnabled: true, ReadTimeout: readTimeout})
 }
 
 // process is the log as another process has it.
