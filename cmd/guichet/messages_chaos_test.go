@@ -115,13 +115,18 @@ func TestMessagesRedisWiped(t *testing.T) {
 	room := h.openRoom("Hall")
 	k := api.keepTalking(t, room, 8)
 	var safe []chatMessage // what was stored before
+	fresh := 0             // what was said and not stored, and may be gone: it depends on the machine how much that is
+	db, key := h.database(), parseID(h, room)
 	for range rounds(t, 3) {
 		k.after(40)
+		before := k.said()
 		safe = k.speakers[0].allMessages(room, "?limit=200&after=0")
 		h.storedMessages(room, int64(len(safe)))
+		stored := number(t, db, "SELECT COUNT(*) FROM messages WHERE room_id = ?", key)
 		if err := h.redis.Wipe(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		fresh += k.beyond(before, stored) + len(k.speakers) // who is yet to be answered
 		k.after(40)
 	}
 	acked, all := k.finish(h)
@@ -132,9 +137,9 @@ func TestMessagesRedisWiped(t *testing.T) {
 			lost++
 		}
 	}
-	t.Logf("%d of %d were lost with Redis", lost, len(acked))
-	if lost > len(acked)/2 {
-		t.Errorf("%d of %d were lost with Redis", lost, len(acked))
+	t.Logf("%d of %d were lost with Redis, of %d that may be", lost, len(acked), fresh)
+	if lost > fresh {
+		t.Errorf("%d of %d were lost with Redis, and %d may be", lost, len(acked), fresh)
 	}
 	w.tend()
 }

@@ -244,17 +244,32 @@ func (k *talk) at(p *process) {
 // after waits until so many more messages were acknowledged.
 func (k *talk) after(n int) {
 	k.Helper()
-	k.mu.Lock()
-	before := len(k.acked)
-	k.mu.Unlock()
+	before := k.said()
 	eventually(k, "messages", func() error {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if len(k.acked) < before+n {
-			return fmt.Errorf("%d were acknowledged", len(k.acked)-before)
+		if more := k.said() - before; more < n {
+			return fmt.Errorf("%d were acknowledged", more)
 		}
 		return nil
 	})
+}
+
+// said is how many messages were acknowledged.
+func (k *talk) said() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.acked)
+}
+
+// beyond is how many of those that were acknowledged after the first so many come after a sequence.
+func (k *talk) beyond(first int, sequence int64) (n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, m := range k.acked[first:] {
+		if m.Sequence > sequence {
+			n++
+		}
+	}
+	return n
 }
 
 // finish ends the talk, waits until all is stored, and returns what was acknowledged and what is there.
