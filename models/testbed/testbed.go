@@ -24,7 +24,7 @@ import (
 const MySQLDSNVariable = "TESTBED_MYSQL_DSN"
 
 // dropTimeout bounds how long dropping a test's database may wait for transactions that the test has left open.
-const dropTimeout = 15 * time.Second
+const dropTimeout = time.Minute
 
 // shared is the MariaDB of this process, started when the first test asks for it.
 var shared struct {
