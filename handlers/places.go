@@ -95,7 +95,7 @@ func (p *places) users() (users []id.ID) {
 	for reader := range p.readers {
 		users = append(users, reader.user)
 	}
-	slices.SortFunc(users, func(a, b id.ID) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(users, id.Compare)
 	return slices.Compact(users)
 }
 

@@ -116,7 +116,7 @@ func TestRowsAreWrittenTogether(t *testing.T) {
 			t.Errorf("there were %d transactions, where %d are enough", n, fewest)
 		}
 		written := slices.Concat(s.batches...)
-		if slices.SortFunc(written, func(a, b id.ID) int { return slices.Compare(a[:], b[:]) }); len(slices.Compact(written)) != writers || c.count("reservations") != writers {
+		if slices.SortFunc(written, id.Compare); len(slices.Compact(written)) != writers || c.count("reservations") != writers {
 			t.Errorf("%d of %d rows were written", len(written), writers)
 		}
 	})

@@ -27,7 +27,7 @@ func checkEvents(tx database.Tx) ([]*Check, error) {
 }
 
 func bySeat(a, b events.Seat) int {
-	return cmp.Or(byID(a.Event, b.Event), cmp.Compare(a.Number, b.Number))
+	return cmp.Or(id.Compare(a.Event, b.Event), cmp.Compare(a.Number, b.Number))
 }
 
 type ticketKey struct {
@@ -36,7 +36,7 @@ type ticketKey struct {
 }
 
 func byTicket(a, b ticketKey) int {
-	return cmp.Or(byID(a.reservation, b.reservation), cmp.Compare(a.seat, b.seat))
+	return cmp.Or(id.Compare(a.reservation, b.reservation), cmp.Compare(a.seat, b.seat))
 }
 
 // wantedTicket is what a reservation says of one of its tickets.

@@ -111,7 +111,7 @@ func (x *eventsReplayer) checkInBefore(reservation id.ID, stamp lamport.Stamp) {
 
 // compare reports where reservations, tickets and sold seats are not as the replay has left things.
 func (x *eventsReplayer) compare(tx database.Tx, c *Check) error {
-	for _, reservation := range slices.SortedFunc(maps.Keys(x.recorded), byID) {
+	for _, reservation := range id.Keys(x.recorded) {
 		recorded, again := x.recorded[reservation], *x.round.Reservation(reservation)
 		if again.Status == events.StatusHeld && (recorded.Status == events.StatusReleased || recorded.Status == events.StatusExpired) {
 			again.Status = recorded.Status // by its owner, by time, or because its payment was refused

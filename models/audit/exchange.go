@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -219,7 +218,7 @@ func (x *exchangeReplayer) compareOrders(tx database.Tx, c *Check) error {
 		delete(replayed, o.ID)
 	}
 	for _, missing := range []map[id.ID]uint64{x.orders, x.open} {
-		for _, order := range slices.SortedFunc(maps.Keys(missing), func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) }) {
+		for _, order := range id.Keys(missing) {
 			c.find("order %s was replayed, and is not recorded", order)
 		}
 	}

@@ -1,9 +1,6 @@
 package audit
 
 import (
-	"maps"
-	"slices"
-
 	"guichet/models/database"
 	"guichet/models/files"
 	"guichet/models/id"
@@ -38,7 +35,7 @@ func checkFiles(tx database.Tx) ([]*Check, error) {
 		}
 		delete(sums, u.UserID)
 	}
-	for _, user := range slices.SortedFunc(maps.Keys(sums), byID) {
+	for _, user := range id.Keys(sums) {
 		usage.find("user %s has files of %d bytes, and how much they have is missing", user, sums[user])
 	}
 	return []*Check{names, usage}, nil

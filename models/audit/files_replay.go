@@ -2,11 +2,11 @@ package audit
 
 import (
 	"maps"
-	"slices"
 
 	"guichet/models/bank"
 	"guichet/models/database"
 	"guichet/models/files"
+	"guichet/models/id"
 	"guichet/models/operation"
 	"guichet/models/problem"
 )
@@ -53,7 +53,7 @@ func (x *filesReplayer) compare(tx database.Tx, c *Check) error {
 		}
 		delete(replayed, f.ID)
 	}
-	for _, file := range slices.SortedFunc(maps.Keys(replayed), byID) {
+	for _, file := range id.Keys(replayed) {
 		c.find("file %s was replayed, and is not recorded", file)
 	}
 	unrecorded := maps.Clone(usage)
@@ -66,7 +66,7 @@ func (x *filesReplayer) compare(tx database.Tx, c *Check) error {
 		}
 		delete(unrecorded, u.UserID)
 	}
-	for _, user := range slices.SortedFunc(maps.Keys(unrecorded), byID) {
+	for _, user := range id.Keys(unrecorded) {
 		c.find("how much user %s has is not recorded; replayed, %+v", user, *unrecorded[user])
 	}
 	return nil

@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"guichet/models/database"
@@ -138,7 +136,7 @@ func (a *gamesAudit) checkRecords(tx database.Tx) error {
 		}
 		delete(a.scores, r.User)
 	}
-	for _, user := range slices.SortedFunc(maps.Keys(a.scores), byID) {
+	for _, user := range id.Keys(a.scores) {
 		a.records.find("user %s has no record; by the games, %+v", user, a.scores[user])
 	}
 	return nil

@@ -1,9 +1,6 @@
 package audit
 
 import (
-	"maps"
-	"slices"
-
 	"guichet/models/bank"
 	"guichet/models/database"
 	"guichet/models/games"
@@ -72,7 +69,7 @@ func (x *gamesReplayer) compare(tx database.Tx, c *Check) error {
 		}
 		delete(replayed, row.ID)
 	}
-	for _, game := range slices.SortedFunc(maps.Keys(replayed), byID) {
+	for _, game := range id.Keys(replayed) {
 		c.find("game %s was replayed, and is not recorded", game)
 	}
 	for r, err := range gameRecordRows(tx) {
@@ -88,7 +85,7 @@ func (x *gamesReplayer) compare(tx database.Tx, c *Check) error {
 		}
 		delete(records, r.User)
 	}
-	for _, user := range slices.SortedFunc(maps.Keys(records), byID) {
+	for _, user := range id.Keys(records) {
 		c.find("user %s has no record; replayed, it is %+v", user, *records[user])
 	}
 	return nil

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -94,8 +93,6 @@ func (x *tripsReplayer) compare(tx database.Tx, c *Check) error {
 	return nil
 }
 
-func byID(a, b id.ID) int { return bytes.Compare(a[:], b[:]) }
-
 func (x *tripsReplayer) compareTrips(tx database.Tx, c *Check) error {
 	replayed, _ := x.office.All()
 	missing := maps.Clone(replayed)
@@ -112,7 +109,7 @@ func (x *tripsReplayer) compareTrips(tx database.Tx, c *Check) error {
 		}
 		delete(missing, t.ID)
 	}
-	for _, trip := range slices.SortedFunc(maps.Keys(missing), byID) {
+	for _, trip := range id.Keys(missing) {
 		c.find("trip %s is not recorded; replayed, it is %s", trip, describeTrip(missing[trip]))
 	}
 	return nil
@@ -162,7 +159,7 @@ func (x *tripsReplayer) comparePurchases(tx database.Tx, c *Check) error {
 		}
 		delete(replayed, p.ID)
 	}
-	for _, purchase := range slices.SortedFunc(maps.Keys(replayed), byID) {
+	for _, purchase := range id.Keys(replayed) {
 		c.find("purchase %s was replayed, and is not recorded", purchase)
 	}
 	return nil

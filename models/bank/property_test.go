@@ -159,7 +159,7 @@ func (w *world) part() (id.ID, *plainHold, int64) {
 	if len(open) == 0 {
 		return id.ID{}, nil, 0
 	}
-	slices.SortFunc(open, func(a, b id.ID) int { return slices.Compare(a[:], b[:]) })
+	slices.SortFunc(open, id.Compare)
 	hold := rapid.SampledFrom(open).Draw(w.T, "hold")
 	h := w.plain.holds[hold]
 	return hold, h, rapid.OneOf(rapid.Just(h.remaining), rapid.Int64Range(1, h.remaining)).Draw(w.T, "part of the hold")

@@ -234,7 +234,7 @@ func (c *comparison) notPaid() {
 			wrong[owner] = append(wrong[owner], seat)
 		}
 	}
-	for _, owner := range byID(wrong) {
+	for _, owner := range id.Keys(wrong) {
 		r := c.state.Reservations[owner]
 		r.ID, r.UserID = owner, c.users[owner]
 		c.add(NotPaid, r, wrong[owner])
@@ -248,7 +248,7 @@ func (c *comparison) notSold() {
 			missing[sale.Reservation] = append(missing[sale.Reservation], sale.Seat)
 		}
 	}
-	for _, reservation := range byID(missing) {
+	for _, reservation := range id.Keys(missing) {
 		c.add(NotSold, Reservation{ID: reservation, UserID: c.users[reservation]}, missing[reservation])
 	}
 }
@@ -266,7 +266,7 @@ func (c *comparison) unheard() {
 	for _, r := range c.truth.Held {
 		held[r.ID] = true
 	}
-	for _, reservation := range byID(c.state.Reservations) {
+	for _, reservation := range id.Keys(c.state.Reservations) {
 		r := c.state.Reservations[reservation]
 		if !c.state.Marked[r.ID] && r.ClaimedBy.IsZero() && (r.Status != StatusHeld || !held[r.ID]) {
 			c.add(Unheard, r, slices.Clone(r.Seats))
@@ -283,16 +283,11 @@ func (c *comparison) miscounted() {
 			surplus[user]--
 		}
 	}
-	for _, user := range byID(surplus) {
+	for _, user := range id.Keys(surplus) {
 		if surplus[user] != 0 {
 			c.differences = append(c.differences, Difference{Kind: Miscounted, Reservation: Reservation{UserID: user}, Count: surplus[user]})
 		}
 	}
-}
-
-// byID are the keys of a map in their order, so that two reports can be compared.
-func byID[V any](m map[id.ID]V) []id.ID {
-	return slices.SortedFunc(maps.Keys(m), func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 func (c *comparison) add(kind DifferenceKind, r Reservation, seats []int) {

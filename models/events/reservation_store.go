@@ -1,7 +1,6 @@
 package events
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,7 +24,7 @@ var reservationColumns = []string{"id", "event_id", "user_id", "account", "seats
 // harmless.
 func StoreReservations(tx database.Tx, reservations []Reservation) error {
 	inOrder := slices.Clone(reservations) // in which everybody locks the rows
-	slices.SortStableFunc(inOrder, func(a, b Reservation) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	slices.SortStableFunc(inOrder, func(a, b Reservation) int { return id.Compare(a.ID, b.ID) })
 	rows := reservationRows(inOrder)
 	return rows.UpsertWhere(tx, []string{"id"}, []string{"lamport", "status"}, "reservations.status = '"+string(StatusHeld)+"'")
 }
@@ -41,16 +40,9 @@ func reservationRows(reservations []Reservation) database.Rows {
 	for i := range reservations {
 		r := &reservations[i]
 		rows.Add(r.ID[:], r.EventID[:], r.UserID[:], r.Account, joinSeats(r.Seats), int64(r.Total), string(r.Status), operation.Micro(r.ReservedAt), operation.Micro(r.ExpiresAt),
-			nullable(r.PaidBy), nullable(r.RefundedBy), int64(r.Lamport))
+			r.PaidBy, r.RefundedBy, int64(r.Lamport))
 	}
 	return rows
-}
-
-func nullable(i id.ID) any {
-	if i.IsZero() {
-		return nil
-	}
-	return i[:]
 }
 
 func joinSeats(seats []int) string {

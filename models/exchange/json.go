@@ -3,8 +3,6 @@ package exchange
 import (
 	"strconv"
 	"time"
-
-	"guichet/models/id"
 )
 
 // The forms of the contract are written by hand, because they are written for every operation, by the worker, and passed on as they are. Nothing in them
@@ -12,7 +10,7 @@ import (
 
 // AppendJSON appends the order as the contract shows it.
 func (o *Order) AppendJSON(b []byte) []byte {
-	b = appendID(append(b, `{"id":`...), o.ID)
+	b = o.ID.AppendJSON(append(b, `{"id":`...))
 	b = append(b, `,"client_order_id":`...)
 	if o.ClientOrderID != "" {
 		b = appendWord(b, o.ClientOrderID)
@@ -63,7 +61,7 @@ func (f *Fill) AppendNotice(b []byte) []byte {
 func (f *Fill) appendOpen(b []byte) []byte {
 	b = appendTradeID(append(b, `{"id":"`...), f.Symbol, f.Number)
 	b = append(append(append(b, '-'), f.Side...), '"')
-	b = appendID(append(b, `,"order_id":`...), f.OrderID)
+	b = f.OrderID.AppendJSON(append(b, `,"order_id":`...))
 	b = appendWord(append(b, `,"symbol":`...), f.Symbol)
 	b = appendWord(append(b, `,"side":`...), string(f.Side))
 	b = appendInt(append(b, `,"quantity":`...), f.Quantity)
@@ -175,20 +173,6 @@ func appendWord(b []byte, word string) []byte {
 
 func appendTradeID(b []byte, symbol string, number int64) []byte {
 	return strconv.AppendInt(append(append(b, symbol...), '-'), number, 10)
-}
-
-const digits = "0123456789abcdef"
-
-// appendID writes the canonical text form of an id.
-func appendID(b []byte, i id.ID) []byte {
-	b = append(b, '"')
-	for n, octet := range i {
-		if n == 4 || n == 6 || n == 8 || n == 10 {
-			b = append(b, '-')
-		}
-		b = append(b, digits[octet>>4], digits[octet&0xf])
-	}
-	return append(b, '"')
 }
 
 // appendTime writes a time to the microsecond, which is what is stored; the zero time is null.

@@ -196,7 +196,7 @@ func (w *tradingDay) someOrder() id.ID {
 	if len(w.orders) == 0 {
 		return ids.Next()
 	}
-	known := slices.SortedFunc(maps.Keys(w.orders), func(a, b id.ID) int { return slices.Compare(a[:], b[:]) })
+	known := id.Keys(w.orders)
 	return rapid.SampledFrom(known).Draw(w.T, "order")
 }
 

@@ -1,7 +1,6 @@
 package files
 
 import (
-	"bytes"
 	"database/sql"
 	"fmt"
 	"maps"
@@ -37,8 +36,8 @@ func Load(tx database.Tx, commands []*Command, users []id.ID) (*Cabinet, error) 
 				return err
 			}
 		}
-		for chunk := range slices.Chunk(slices.SortedFunc(maps.Keys(owners), byID), placesAtOnce) {
-			args := idArgs(chunk)
+		for chunk := range slices.Chunk(id.Keys(owners), placesAtOnce) {
+			args := id.Args(chunk)
 			if err := queryUsage(tx, &usage, "WHERE user_id IN "+database.Placeholders(len(args))+" ORDER BY user_id"+tx.ForUpdate(), args...); err != nil {
 				return err
 			}
@@ -51,11 +50,9 @@ func Load(tx database.Tx, commands []*Command, users []id.ID) (*Cabinet, error) 
 	return NewCabinet(files, usage), err
 }
 
-func byID(a, b id.ID) int { return bytes.Compare(a[:], b[:]) }
-
 func byPlace(a, b place) int {
 	if a.room != b.room {
-		return byID(a.room, b.room)
+		return id.Compare(a.room, b.room)
 	}
 	return strings.Compare(a.key, b.key)
 }
@@ -66,14 +63,6 @@ func wherePlaces(places []place) (where string, args []any) {
 		args = append(args, p.room[:], p.key)
 	}
 	return "WHERE room_id = ? AND name_key = ?" + strings.Repeat(" OR room_id = ? AND name_key = ?", len(places)-1), args
-}
-
-func idArgs(ids []id.ID) []any {
-	args := make([]any, len(ids))
-	for i := range ids {
-		args[i] = ids[i][:]
-	}
-	return args
 }
 
 func queryFiles(tx database.Tx, into *[]File, where string, args ...any) error {
@@ -140,7 +129,7 @@ func (c *Cabinet) saveMade(tx database.Tx) error {
 
 func (c *Cabinet) saveUsage(tx database.Tx) error {
 	rows := database.Rows{Table: "file_usage", Columns: []string{"user_id", "bytes", "lamport"}}
-	for _, user := range slices.SortedFunc(maps.Keys(c.used), byID) {
+	for _, user := range id.Keys(c.used) {
 		rows.Add(user[:], c.used[user].Bytes, int64(c.used[user].Lamport))
 	}
 	return rows.Upsert(tx, []string{"user_id"}, []string{"bytes", "lamport"})

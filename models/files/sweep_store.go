@@ -116,7 +116,7 @@ func addFiles(tx database.Tx, contents []id.ID, needed map[id.ID]bool) error {
 				needed[content] = true
 			}
 			return rows.Err()
-		}, "SELECT content FROM files WHERE content IN "+database.Placeholders(len(chunk)), idArgs(chunk)...)
+		}, "SELECT content FROM files WHERE content IN "+database.Placeholders(len(chunk)), id.Args(chunk)...)
 		if err != nil {
 			return err
 		}

@@ -135,7 +135,7 @@ func (n *needs) queryGames(tx database.Tx, visit func(*Game)) error {
 		}
 	}
 	if len(n.games) > 0 {
-		if err := queryGames(tx, once, "WHERE id IN "+database.Placeholders(len(n.games)), idArgs(n.games)...); err != nil {
+		if err := queryGames(tx, once, "WHERE id IN "+database.Placeholders(len(n.games)), id.Args(id.Keys(n.games))...); err != nil {
 			return err
 		}
 	}
@@ -197,16 +197,7 @@ func (n *needs) lockRecords(tx database.Tx, visit func(*Record)) error {
 	if len(n.players) == 0 {
 		return nil
 	}
-	return queryRecords(tx, visit, "WHERE user_id IN "+database.Placeholders(len(n.players))+" ORDER BY user_id"+tx.ForUpdate(), idArgs(n.players)...)
-}
-
-// idArgs is ids as arguments, in their order, which is that of the keys.
-func idArgs(ids map[id.ID]bool) []any {
-	args := make([]any, 0, len(ids))
-	for _, one := range inOrder(ids) {
-		args = append(args, one[:])
-	}
-	return args
+	return queryRecords(tx, visit, "WHERE user_id IN "+database.Placeholders(len(n.players))+" ORDER BY user_id"+tx.ForUpdate(), id.Args(id.Keys(n.players))...)
 }
 
 // Save stores what the round has made: games and records.
@@ -228,7 +219,7 @@ func (r *Referee) saveGames(tx database.Tx) error {
 		made[g.ID] = true
 		addGame(&inserted, g)
 	}
-	for _, game := range inOrder(r.changed) {
+	for _, game := range id.Keys(r.changed) {
 		if !made[game] {
 			addGame(&changed, r.changed[game])
 		}
@@ -240,15 +231,8 @@ func (r *Referee) saveGames(tx database.Tx) error {
 }
 
 func addGame(rows *database.Rows, g *Game) {
-	rows.Add(g.ID[:], g.Room[:], string(g.Status), g.Black.ID[:], g.Black.Name, orNull(g.White.ID), nameOrNull(g.White.Name), g.Moves, orNull(g.Winner), nameOrNull(string(g.Reason)),
+	rows.Add(g.ID[:], g.Room[:], string(g.Status), g.Black.ID[:], g.Black.Name, g.White.ID, nameOrNull(g.White.Name), g.Moves, g.Winner, nameOrNull(string(g.Reason)),
 		g.MoveSeconds, operation.Micro(g.Deadline), operation.Micro(g.InvitedAt), operation.Micro(g.EndedAt), int64(g.Lamport))
-}
-
-func orNull(i id.ID) any {
-	if i.IsZero() {
-		return nil
-	}
-	return i[:]
 }
 
 func nameOrNull(name string) any {
@@ -260,14 +244,9 @@ func nameOrNull(name string) any {
 
 func (r *Referee) saveRecords(tx database.Tx) error {
 	rows := database.Rows{Table: "game_records", Columns: []string{"user_id", "won", "lost", "drawn", "lamport"}}
-	for _, user := range inOrder(r.scored) {
+	for _, user := range id.Keys(r.scored) {
 		record := r.scored[user]
 		rows.Add(user[:], record.Won, record.Lost, record.Drawn, int64(record.Lamport))
 	}
 	return rows.Upsert(tx, []string{"user_id"}, []string{"won", "lost", "drawn", "lamport"})
-}
-
-// inOrder is the keys of a map in the order of the store's keys.
-func inOrder[T any](by map[id.ID]T) []id.ID {
-	return slices.SortedFunc(maps.Keys(by), func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) })
 }

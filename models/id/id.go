@@ -6,11 +6,14 @@
 package id
 
 import (
+	"bytes"
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +68,34 @@ func (i ID) Time() time.Time {
 
 // Less orders ids as the database does: by their bytes.
 func (i ID) Less(j ID) bool { return string(i[:]) < string(j[:]) }
+
+// Compare is -1, 0 or 1 as a is before, the same as, or after b, in the order of the stores' keys.
+func Compare(a, b ID) int { return bytes.Compare(a[:], b[:]) }
+
+// Keys returns the keys of a map in that order.
+func Keys[V any](of map[ID]V) []ID { return slices.SortedFunc(maps.Keys(of), Compare) }
+
+// Args returns ids as arguments of a statement.
+func Args(ids []ID) []any {
+	args := make([]any, len(ids))
+	for n := range ids {
+		args[n] = ids[n][:]
+	}
+	return args
+}
+
+// AppendJSON appends the canonical text form in quotes.
+func (i ID) AppendJSON(b []byte) []byte {
+	const digits = "0123456789abcdef"
+	b = append(b, '"')
+	for n, octet := range i {
+		if n == 4 || n == 6 || n == 8 || n == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, digits[octet>>4], digits[octet&0xf])
+	}
+	return append(b, '"')
+}
 
 // MarshalText writes the canonical form.
 func (i ID) MarshalText() ([]byte, error) { return []byte(i.String()), nil }

@@ -118,12 +118,12 @@ func TestConcurrently(t *testing.T) {
 	running.Wait()
 	var all []ID
 	for _, ids := range made {
-		if !slices.IsSortedFunc(ids, compare) {
+		if !slices.IsSortedFunc(ids, Compare) {
 			t.Error("ids of one maker do not ascend")
 		}
 		all = append(all, ids...)
 	}
-	slices.SortFunc(all, compare)
+	slices.SortFunc(all, Compare)
 	if len(slices.Compact(all)) != makers*each {
 		t.Error("an id was made twice")
 	}
@@ -131,8 +131,6 @@ func TestConcurrently(t *testing.T) {
 		t.Error("two processes have the same node")
 	}
 }
-
-func compare(a, b ID) int { return bytes.Compare(a[:], b[:]) }
 
 func TestParse(t *testing.T) {
 	t.Parallel()

@@ -7,14 +7,13 @@ import (
 	"unicode/utf8"
 
 	"guichet/models/chat"
-	"guichet/models/id"
 )
 
 // The form of the contract is written by hand, because it is written for every message by every process that tells of it.
 
 // AppendJSON appends the message as the contract shows it.
 func (m *Message) AppendJSON(b []byte) []byte {
-	b = appendID(append(b, `{"id":`...), m.ID())
+	b = m.ID().AppendJSON(append(b, `{"id":`...))
 	b = append(b, `,"room":"`...)
 	b = append(b, chat.RoomText(m.Room)...)
 	b = strconv.AppendInt(append(b, `","sequence":`...), m.Sequence, 10)
@@ -45,20 +44,6 @@ func appendEscaped(b []byte, text string) []byte {
 		panic(err)
 	}
 	return append(b, escaped...)
-}
-
-const digits = "0123456789abcdef"
-
-// appendID writes the canonical text form of an id.
-func appendID(b []byte, i id.ID) []byte {
-	b = append(b, '"')
-	for n, octet := range i {
-		if n == 4 || n == 6 || n == 8 || n == 10 {
-			b = append(b, '-')
-		}
-		b = append(b, digits[octet>>4], digits[octet&0xf])
-	}
-	return append(b, '"')
 }
 
 // appendTime writes a time to the microsecond, which is what is stored; the zero time is null.

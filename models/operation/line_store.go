@@ -32,7 +32,7 @@ func (j *Journal) LongWaiting(ctx context.Context, users []id.ID, by time.Time) 
 	where, args := "id BETWEEN ? AND ? AND submitted_at_us <= ? ORDER BY id", []any{first[:], last[:], Micro(by)}
 	if len(users) <= askAtOnce { // of more, it is as well to read everybody's
 		where = "user_id IN " + database.Placeholders(len(users)) + " AND " + strings.Replace(where, "ORDER BY id", "ORDER BY user_id, id", 1)
-		args = append(idArgs(users), args...)
+		args = append(id.Args(users), args...)
 	}
 	asked := make(map[id.ID]bool, len(users))
 	for i := range users {
@@ -135,12 +135,4 @@ func (l *line) place(operation id.ID) (position int64, waits bool) {
 	b := l.batches[next-1]
 	past := operation.Index() - b.ID.Index()
 	return l.before[next-1] + int64(past), b.ID.Base() == operation.Base() && past < b.Operations
-}
-
-func idArgs(ids []id.ID) []any {
-	args := make([]any, len(ids))
-	for i := range ids {
-		args[i] = ids[i][:]
-	}
-	return args
 }

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"guichet/models/id"
 	"guichet/models/ticket"
 )
 
@@ -18,8 +17,8 @@ type Signer interface {
 
 // AppendJSON appends the purchase as the contract shows it. Its tickets have codes while it is paid.
 func (p *Purchase) AppendJSON(b []byte, signer Signer) []byte {
-	b = appendID(append(b, `{"id":`...), p.ID)
-	b = appendID(append(b, `,"trip":`...), p.TripID)
+	b = p.ID.AppendJSON(append(b, `{"id":`...))
+	b = p.TripID.AppendJSON(append(b, `,"trip":`...))
 	b = appendText(append(b, `,"class":`...), p.Class)
 	b = strconv.AppendInt(append(b, `,"quantity":`...), p.Quantity, 10)
 	b = strconv.AppendInt(append(b, `,"price":`...), int64(p.Price), 10)
@@ -53,7 +52,7 @@ func AppendExpired(b []byte, expired []*Purchase) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendID(b, p.ID)
+		b = p.ID.AppendJSON(b)
 	}
 	return append(b, `]}`...)
 }
@@ -70,20 +69,6 @@ func appendText(b []byte, text string) []byte {
 		}
 	}
 	return append(append(append(b, '"'), text...), '"')
-}
-
-const digits = "0123456789abcdef"
-
-// appendID writes the canonical text form of an id.
-func appendID(b []byte, i id.ID) []byte {
-	b = append(b, '"')
-	for n, octet := range i {
-		if n == 4 || n == 6 || n == 8 || n == 10 {
-			b = append(b, '-')
-		}
-		b = append(b, digits[octet>>4], digits[octet&0xf])
-	}
-	return append(b, '"')
 }
 
 // appendTime writes a time to the microsecond, which is what is stored.

@@ -1,7 +1,6 @@
 package trips
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,13 +26,13 @@ func Load(tx database.Tx, commands []*Command) (*Office, error) {
 			if len(n.trips) == 0 {
 				return nil
 			}
-			return queryTrips(tx, &trips, "trips", " WHERE t.id IN "+database.Placeholders(len(n.trips)), idArgs(n.trips)...)
+			return queryTrips(tx, &trips, "trips", " WHERE t.id IN "+database.Placeholders(len(n.trips)), id.Args(id.Keys(n.trips))...)
 		},
 		func(tx database.Tx) error {
 			if len(n.purchases) == 0 {
 				return nil
 			}
-			return queryPurchases(tx, func(p *Purchase) { purchases = append(purchases, p) }, "WHERE id IN "+database.Placeholders(len(n.purchases)), idArgs(n.purchases)...)
+			return queryPurchases(tx, func(p *Purchase) { purchases = append(purchases, p) }, "WHERE id IN "+database.Placeholders(len(n.purchases)), id.Args(id.Keys(n.purchases))...)
 		})
 	if err != nil {
 		return nil, err
@@ -65,16 +64,6 @@ func (n *needs) add(c *Command) {
 			n.purchases[due.Purchase] = true
 		}
 	}
-}
-
-// idArgs is ids as arguments, in their order, which is that of the keys.
-func idArgs(ids map[id.ID]bool) []any {
-	sorted := slices.SortedFunc(maps.Keys(ids), func(a, b id.ID) int { return bytes.Compare(a[:], b[:]) })
-	args := make([]any, len(sorted))
-	for i := range sorted {
-		args[i] = sorted[i][:]
-	}
-	return args
 }
 
 // Save stores what the round has made: purchases, the counters of classes, and the ledger.
@@ -117,14 +106,7 @@ func (o *Office) savePurchases(tx database.Tx) error {
 
 func addPurchase(rows *database.Rows, p *Purchase) {
 	rows.Add(p.ID[:], p.UserID[:], p.Account, p.TripID[:], p.Class, p.Quantity, int64(p.Price), string(p.Status), operation.Micro(p.ExpiresAt), operation.Micro(p.CreatedAt),
-		orNull(p.PaidBy), orNull(p.RefundedBy), int64(p.Refunded), int64(p.Lamport))
-}
-
-func orNull(i id.ID) any {
-	if i.IsZero() {
-		return nil
-	}
-	return i[:]
+		p.PaidBy, p.RefundedBy, int64(p.Refunded), int64(p.Lamport))
 }
 
 // saveHeld notes when what is newly held expires.
