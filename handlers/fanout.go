@@ -269,6 +269,9 @@ func (s *shard) chosen(batch []feed.Frames, mask uint64) []feed.Frames {
 // tellPlaces writes to those who wait in line what they were offered of it.
 func (s *shard) tellPlaces() {
 	for r := range s.readers {
+		if r.writesItsLast() {
+			continue // nothing comes after that
+		}
 		select {
 		case look := <-r.line.news():
 			if text := r.line.tell(look, time.Now()); len(text) > 0 && !r.send(text, false) {

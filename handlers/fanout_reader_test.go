@@ -3,12 +3,15 @@ package handlers
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"guichet/models/chat"
 	"guichet/models/feed"
+	"guichet/models/id"
 	"guichet/models/identity"
+	"guichet/models/operation"
 )
 
 // loneShard has one shard for all readers of a station.
@@ -133,6 +136,7 @@ func TestLastWordsAreLast(t *testing.T) {
 	eventually(t, "the end", func() bool { return s.Hub.Stats().Subscriptions == 0 })
 	shard.sweepAt(1)
 	eventually(t, "the sweep", func() bool { return !shard.isTouching() })
+	shard.offerPlace(user, s.ids.Next())
 	var lines []string
 	for r.Scan() {
 		if r.Text() != "" {
@@ -141,6 +145,22 @@ func TestLastWordsAreLast(t *testing.T) {
 	}
 	if n := len(lines); n < 2 || !strings.Contains(strings.Join(lines[max(n-3, 0):], "\n"), fmt.Sprint("id: 0-", last)) || strings.HasPrefix(lines[n-1], ":") {
 		t.Errorf("%d lines, the last of which is %.80q; %v", n, lines[max(n-1, 0):], r.Err())
+	}
+}
+
+// offerPlace has whoever listens told that an operation waits in line.
+func (s *shard) offerPlace(user, waiting id.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := range s.readers {
+		r.line = &inLine{user: user, looks: make(chan look, 1), asOf: new(atomic.Int64), told: map[id.ID]int64{}}
+		var o operation.Operation
+		o.ID, o.UserID, o.Position = waiting, user, 7
+		r.line.offer(look{waiting: []operation.Operation{o}})
+	}
+	s.tellPlaces()
+	for r := range s.readers {
+		r.line = nil
 	}
 }
 
