@@ -41,7 +41,7 @@ const (
 	bodyPatience = 15 * time.Second
 )
 
-// Config is what a server needs. All fields but Wake, Tracer, Publisher and PresenceGrace are required.
+// Config is what a server needs. All fields but those that say what they are otherwise are required.
 type Config struct {
 	DB    *database.DB
 	Redis redis.UniversalClient

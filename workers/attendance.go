@@ -50,6 +50,7 @@ func (a *attendance) submit(ctx context.Context, kind string, payload any) error
 
 // write runs a transaction that no command is executed beside, and that fails if another process holds the lane. It tells of the entries that store returns.
 func (a *attendance) write(ctx context.Context, store func(tx database.Tx) ([]feed.Entry, error)) error {
+	defer a.x.used()
 	var entries []feed.Entry
 	err := a.x.db.Write(ctx, func(tx database.Tx) error {
 		err := a.x.checkFence(tx)
@@ -75,6 +76,7 @@ func (a *attendance) locked(ctx context.Context, do func(tx database.Tx) error) 
 
 // writeUnlessPaused is write for what the lane does not do while it is paused: then it is errPaused.
 func (a *attendance) writeUnlessPaused(ctx context.Context, store func(tx database.Tx) error) error {
+	defer a.x.used()
 	err := a.x.db.Write(ctx, func(tx database.Tx) error {
 		state, err := operation.LockLane(tx, a.x.lane)
 		switch {

@@ -167,7 +167,11 @@ func (h *holder) drainLeft(ctx context.Context, x *executor, newest id.ID, queue
 
 // tend does what a holder does beside executing.
 func (h *holder) tend(ctx context.Context, x *executor, queue *queue, queueAway bool) error {
-	look, err := h.looks.of(ctx, h.lane)
+	looks, err := h.looks.of(ctx, h.lane)
+	if err != nil {
+		return err
+	}
+	look, err := looks.Of(h.lane)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ type executor struct {
 	last     map[uint64]id.ID // the newest batch executed of each intake, by the node of its ids; it grows by one when an API process starts
 	tell     []func()         // what is to be told of what was committed
 	attempts atomic.Int64     // to execute, begun or ended: where there were none, the lane has changed nothing
-	usedAt   atomic.Int64     // when the last one ended, in nanoseconds since 1970
+	usedAt   atomic.Int64     // when the lane was last used, also by who attends it, in nanoseconds since 1970
 
 	// flowing says that the last envelope was executed: then the next is loaded in the same breath as its claim, and for nothing should the lane be paused since.
 	flowing bool
@@ -170,6 +170,9 @@ func (x *executor) isStopping() bool {
 	}
 }
 
+// used notes that the lane was used now.
+func (x *executor) used() { x.usedAt.Store(time.Now().UnixNano()) }
+
 // resolve does what the error of an attempt calls for. It returns what remains to be executed, nil for nothing, and an error if that has to wait.
 func (x *executor) resolve(ctx context.Context, e *operation.Envelope, failed map[id.ID]string, running *news, err error) (*operation.Envelope, error) {
 	var bug *commandError
@@ -237,7 +240,7 @@ func (x *executor) attempt(ctx context.Context, e *operation.Envelope, failed ma
 	x.attempts.Add(1)
 	defer func() {
 		x.attempts.Add(1)
-		x.usedAt.Store(time.Now().UnixNano())
+		x.used()
 	}()
 	defer func() {
 		if cause := recover(); cause != nil { // outside any one command: loading or storing

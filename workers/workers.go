@@ -5,6 +5,7 @@ package workers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,7 +85,7 @@ type Workers struct {
 
 	metrics metrics
 	leases  *scriptsTogether
-	looks   together[string, operation.LaneLook]
+	looks   together[string, operation.LaneLooks]
 	mu      sync.Mutex
 	wakers  map[string]func()
 }
@@ -117,19 +118,10 @@ func (w *Workers) prepare() {
 	w.looks.ask = w.lookAtLanes
 }
 
-// lookAtLanes looks at lanes over the connections that write, which do not wait for an answer for ever.
-func (w *Workers) lookAtLanes(lanes []string) ([]operation.LaneLook, error) {
+// lookAtLanes looks at all lanes for everybody who asks, over the connections that write, which do not wait for an answer for ever.
+func (w *Workers) lookAtLanes(lanes []string) ([]operation.LaneLooks, error) {
 	found, err := operation.LookAtLanes(w.DB.Writer(context.Background()))
-	if err != nil {
-		return nil, err
-	}
-	looks := make([]operation.LaneLook, len(lanes))
-	for i, lane := range lanes {
-		if looks[i], err = found.Of(lane); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, lane)
-		}
-	}
-	return looks, nil
+	return slices.Repeat([]operation.LaneLooks{found}, len(lanes)), err
 }
 
 // Wake tells this process that something was enqueued for a lane (all lanes, if it has no name).

@@ -62,6 +62,36 @@ func TestMySQLConnections(t *testing.T) {
 	}
 }
 
+// A lane that rests has no connection, and takes one when it is used; one that is in use stays.
+func TestLaneRests(t *testing.T) {
+	onBothStores(t, func(t *testing.T, db *DB) {
+		lane, err := db.Lane()
+		must(t, err)
+		t.Cleanup(func() { _ = db.CloseLane(lane) })
+		open := func(want int) {
+			t.Helper()
+			if n := (pool{lane.write}).sql().Stats().OpenConnections; !db.Embedded() && n != want {
+				t.Errorf("%d connections are open, want %d", n, want)
+			}
+		}
+		must(t, lane.KeepAlive(t.Context()))
+		open(1)
+		lane.Rest()
+		open(0)
+		must(t, lane.Write(t.Context(), func(tx Tx) error {
+			lane.Rest()
+			must(t, lane.KeepAlive(t.Context()))
+			open(1)
+			_, err := tx.Any("SELECT 1")
+			return err
+		}))
+		lane.Rest()
+		open(0)
+		must(t, lane.KeepAlive(t.Context()))
+		open(1)
+	})
+}
+
 func TestSQLiteFile(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), `a b?c#d%41&é"'`)
