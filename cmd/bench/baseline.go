@@ -28,6 +28,7 @@ func serveBaseline(args []string) error {
 	trips := flags.Bool("trips", false, "the naive ticket office rather than naive transfers")
 	fanout := flags.Bool("fanout", false, "the bare broadcast")
 	chat := flags.Bool("chat", false, "the naive chat rather than naive transfers")
+	numberedChat := flags.Bool("numbered-chat", false, "the naive chat that numbers its messages rather than naive transfers")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,12 +55,12 @@ func serveBaseline(args []string) error {
 			return err
 		}
 		e.POST("/v1/purchases", naiveOfficeHandler{office}.buy)
-	case *dsn != "" && *chat:
+	case *dsn != "" && (*chat || *numberedChat):
 		books, err := openNaiveBooks(*dsn, *pool, *prepared)
 		if err != nil {
 			return err
 		}
-		e.POST("/v1/rooms/lobby/messages", naiveChatHandler{books}.post)
+		e.POST("/v1/rooms/lobby/messages", naiveChatHandler{books, *numberedChat}.post)
 	case *dsn != "":
 		books, err := openNaiveBooks(*dsn, *pool, *prepared)
 		if err != nil {

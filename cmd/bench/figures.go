@@ -128,6 +128,13 @@ var figures = []figure{
 		},
 	},
 	{
+		what: "the same, over the best of one that gives the message the room's next sequence, too", bound: 8, unit: "×",
+		value: func(r *report) (float64, bool) {
+			line, _ := r.find(messageRun, crowd, oneRoom)
+			return ratio(line.applied, r.best(numberedChatRun, oneRoom))
+		},
+	},
+	{
 		what: "fan-out of a room, messages received/s by 100 readers, over a bare net/http broadcast", bound: 0.75, unit: "×",
 		value: func(r *report) (float64, bool) { return r.ofBareFanout(100) },
 	},

@@ -8,27 +8,43 @@ import (
 	"strconv"
 	"time"
 
+	driver "github.com/go-sql-driver/mysql"
 	"github.com/labstack/echo/v4"
+	"gorm.io/gorm"
 )
 
-// naiveChatRun names the rows of the baseline of messages, which figures look up.
-const naiveChatRun = "naive chat, one INSERT a request"
+// naiveChatRun and numberedChatRun name the rows of the baselines of messages, which figures look up.
+const (
+	naiveChatRun    = "naive chat, one INSERT a request"
+	numberedChatRun = "naive chat, one INSERT a request, with the room's next sequence"
+)
 
-// naiveChat measures the chat that one would write first, under the same load by the same clients: it has no sessions, no sequence, no feed and no history to
-// pay for.
-type naiveChat struct{}
+// naiveChat measures the chat that one would write first, under the same load by the same clients: it has no sessions, no feed and no history to
+// pay for. Its messages have the order in which their transactions happened to get a number, and holes; or, if numbered, what guichet's have: the room's next sequence.
+type naiveChat struct{ numbered bool }
 
-func (naiveChat) name() string { return "naive-chat" }
+func (n naiveChat) name() string {
+	if n.numbered {
+		return "numbered-chat"
+	}
+	return "naive-chat"
+}
 
 // naiveChatTunings are those that are tried: the more connections, the more commits share a write to the disk.
 var naiveChatTunings = []tuning{{8, false}, {16, false}, {32, false}, {64, false}, {128, false}, {256, false}, {32, true}, {64, true}}
 
+// numberedChatTunings: with more connections, more of them want the same number, and with eight somebody never gets one.
+var numberedChatTunings = []tuning{{1, false}, {2, false}, {4, false}, {1, true}, {2, true}, {4, true}}
+
 func (n naiveChat) run(ctx context.Context, l *lab) error {
-	r := rival{what: "naive chat", database: "bench_naive_chat", tunings: naiveChatTunings, drive: n.drive}
+	r := rival{what: n.name(), database: "bench_naive_chat", tunings: naiveChatTunings, drive: n.drive}
+	if n.numbered {
+		r.tunings = numberedChatTunings
+	}
 	return r.measure(ctx, l, crowds(l.clients))
 }
 
-func (naiveChat) drive(ctx context.Context, a attempt) (line row, err error) {
+func (n naiveChat) drive(ctx context.Context, a attempt) (line row, err error) {
 	books, err := openNaiveBooks(a.dsn, 1, false)
 	if err != nil {
 		return line, err
@@ -37,8 +53,15 @@ func (naiveChat) drive(ctx context.Context, a attempt) (line row, err error) {
 	if err := errors.Join(books.db.Migrator().DropTable(&naiveMessage{}), books.db.AutoMigrate(&naiveMessage{})); err != nil {
 		return line, err
 	}
+	run, flag := naiveChatRun, "-chat"
+	if n.numbered {
+		run, flag = numberedChatRun, "-numbered-chat"
+		if err := books.db.Exec("CREATE UNIQUE INDEX by_sequence ON naive_messages (room, sequence)").Error; err != nil {
+			return line, err
+		}
+	}
 	said := &talk{}
-	m, err := a.drive(ctx, "naive-chat", []string{"-chat"}, said.judge, func(s *baselineServer) ([]*client, error) {
+	m, err := a.drive(ctx, "naive-chat", []string{flag}, said.judge, func(s *baselineServer) ([]*client, error) {
 		return connectClients(ctx, s.address, a.clients, func(i int) *client {
 			return said.client(newPen(s.address, accountHeader+": "+accountNumber(i)))
 		})
@@ -53,20 +76,30 @@ func (naiveChat) drive(ctx context.Context, a attempt) (line row, err error) {
 	if rows != said.said.Load() {
 		return line, fmt.Errorf("naive chat does not hold: %d rows of %d messages", rows, said.said.Load())
 	}
-	return a.row(naiveChatRun, oneRoom, m), nil
+	if n.numbered {
+		var last int64
+		if err := books.db.Model(&naiveMessage{}).Select("COALESCE(MAX(sequence), 0)").Scan(&last).Error; err != nil || last != rows {
+			return line, errors.Join(err, fmt.Errorf("naive chat does not hold: the last of %d messages is number %d", rows, last))
+		}
+	}
+	return a.row(run, oneRoom, m), nil
 }
 
 // naiveMessage is a row of the naive chat.
 type naiveMessage struct {
-	ID     int64  `gorm:"primaryKey"`
-	Room   string `gorm:"size:32"`
-	UserID int64
-	Text   string `gorm:"type:text"`
-	At     time.Time
+	ID       int64  `gorm:"primaryKey"`
+	Room     string `gorm:"size:32"`
+	Sequence *int64
+	UserID   int64
+	Text     string `gorm:"type:text"`
+	At       time.Time
 }
 
 // naiveChatHandler stores each message in a transaction of its own.
-type naiveChatHandler struct{ books *naiveBooks }
+type naiveChatHandler struct {
+	books    *naiveBooks
+	numbered bool
+}
 
 func (h naiveChatHandler) post(c echo.Context) error {
 	var body struct {
@@ -80,8 +113,32 @@ func (h naiveChatHandler) post(c echo.Context) error {
 		return echo.NewHTTPError(http.StatusUnprocessableEntity, "not a message")
 	}
 	m := naiveMessage{Room: "lobby", UserID: user, Text: body.Text, At: time.Now().UTC()}
-	if err := h.books.db.WithContext(c.Request().Context()).Create(&m).Error; err != nil {
+	db := h.books.db.WithContext(c.Request().Context())
+	if h.numbered {
+		err = insertNumbered(db, &m)
+	} else {
+		err = db.Create(&m).Error
+	}
+	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, map[string]any{"id": m.ID, "room": m.Room, "user": m.UserID, "text": m.Text, "at": m.At})
+	return c.JSON(http.StatusCreated, map[string]any{"id": m.ID, "room": m.Room, "sequence": m.Sequence, "user": m.UserID, "text": m.Text, "at": m.At})
+}
+
+// insertNumbered stores a message with the room's next sequence, again if another has taken that meanwhile. MariaDB returns what was inserted.
+func insertNumbered(db *gorm.DB, m *naiveMessage) error {
+	for {
+		err := db.Raw(`INSERT INTO naive_messages (room, sequence, user_id, text, at)
+			SELECT ?, COALESCE(MAX(sequence), 0) + 1, ?, ?, ? FROM naive_messages WHERE room = ? RETURNING id, sequence`, m.Room, m.UserID, m.Text, m.At, m.Room).Scan(m).Error
+		if !isConflict(err) {
+			return err
+		}
+	}
+}
+
+// isConflict says whether somebody else was faster: a deadlock, a number that is taken, or an id that could not be had because of a deadlock.
+func isConflict(err error) bool {
+	const duplicate, noID = 1062, 1467
+	var refusal *driver.MySQLError
+	return isDeadlock(err) || errors.As(err, &refusal) && (refusal.Number == duplicate || refusal.Number == noID)
 }

@@ -38,6 +38,7 @@ var scenarios = []scenario{
 	eventPayment{},
 	eventRace{},
 	naiveChat{},
+	naiveChat{numbered: true},
 	messageLoad{},
 	bareFanout{},
 	fanout{},
