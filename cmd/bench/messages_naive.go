@@ -8,9 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	driver "github.com/go-sql-driver/mysql"
 	"github.com/labstack/echo/v4"
-	"gorm.io/gorm"
 )
 
 // naiveChatRun and numberedChatRun name the rows of the baselines of messages, which figures look up.
@@ -123,22 +121,4 @@ func (h naiveChatHandler) post(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusCreated, map[string]any{"id": m.ID, "room": m.Room, "sequence": m.Sequence, "user": m.UserID, "text": m.Text, "at": m.At})
-}
-
-// insertNumbered stores a message with the room's next sequence, again if another has taken that meanwhile. MariaDB returns what was inserted.
-func insertNumbered(db *gorm.DB, m *naiveMessage) error {
-	for {
-		err := db.Raw(`INSERT INTO naive_messages (room, sequence, user_id, text, at)
-			SELECT ?, COALESCE(MAX(sequence), 0) + 1, ?, ?, ? FROM naive_messages WHERE room = ? RETURNING id, sequence`, m.Room, m.UserID, m.Text, m.At, m.Room).Scan(m).Error
-		if !isConflict(err) {
-			return err
-		}
-	}
-}
-
-// isConflict says whether somebody else was faster: a deadlock, a number that is taken, or an id that could not be had because of a deadlock.
-func isConflict(err error) bool {
-	const duplicate, noID = 1062, 1467
-	var refusal *driver.MySQLError
-	return isDeadlock(err) || errors.As(err, &refusal) && (refusal.Number == duplicate || refusal.Number == noID)
 }
