@@ -101,7 +101,7 @@ func (a *attendance) endIfFenced(err error) {
 
 // every calls do at intervals until ctx ends. What fails is tried again at the next.
 func (a *attendance) every(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
-	for failed := false; beat.Wait(ctx, interval); {
+	for failed := false; pause(ctx, beat.Until(interval)); {
 		err := do(ctx)
 		if err != nil && ctx.Err() == nil && !failed { // once: a store that is away is told of by many already
 			slog.WarnContext(ctx, "what a lane does beside executing has failed; it is tried again", "lane", a.x.lane, "what", what, "error", err)

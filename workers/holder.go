@@ -103,7 +103,7 @@ func (h *holder) serve(ctx, working context.Context, lease *lease) {
 	queue := h.openQueue(working, x)
 	h.untilDone(ctx, "starting the queue", queue.start)
 	leave := h.attend(working, x)
-	for beat.Wait(ctx, tendEvery) {
+	for pause(ctx, beat.Until(tendEvery)) {
 		if err := h.tend(working, x, queue, lease.isAway()); err != nil && ctx.Err() == nil {
 			slog.WarnContext(ctx, "a lane is not tended", "lane", h.lane, "error", err)
 		}

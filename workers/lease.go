@@ -164,7 +164,7 @@ func (l *lease) keep(ctx context.Context) error {
 		if err != nil {
 			every = leaseRetryEvery
 		}
-		if !beat.Wait(ctx, every) {
+		if !pause(ctx, beat.Until(every)) {
 			return nil
 		}
 	}

@@ -22,7 +22,7 @@ const (
 // keepPresence takes members out of rooms who are gone for longer than the grace period, and tells so. Several processes may do it at once.
 func (w *Workers) keepPresence(ctx context.Context) {
 	presence := chat.NewPresence(w.Redis, w.PresenceGrace)
-	for failed := false; beat.Wait(ctx, max(w.PresenceGrace/4, leastLook)); {
+	for failed := false; pause(ctx, beat.Until(max(w.PresenceGrace/4, leastLook))); {
 		err := guarded(func() error { return w.removeGone(ctx, presence) })
 		if err != nil && ctx.Err() == nil && !failed { // once: a store that is away is told of by many already
 			slog.WarnContext(ctx, "members who are gone are left in their rooms for now", "error", err)

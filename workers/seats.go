@@ -42,6 +42,7 @@ func (c *eventsCounter) attend(ctx context.Context, a *attendance) {
 	followed, care := time.Now(), upkeep{}
 	for {
 		round := time.Now()
+		c.resting.Store(true) // until it is known better: an event that is announced from here on may be overlooked
 		var open []id.ID
 		err := guarded(func() (err error) {
 			open, err = c.follow(ctx, a)

@@ -206,3 +206,17 @@ func TestGuarded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Only who rests is woken, and as often as it may be, once.
+func TestRestingIsWoken(t *testing.T) {
+	t.Parallel()
+	c := &eventsCounter{poke: make(chan struct{}, 1)}
+	if c.wake(); len(c.poke) != 0 {
+		t.Error("woken, although there are events")
+	}
+	c.resting.Store(true)
+	c.wake()
+	if c.wake(); len(c.poke) != 1 {
+		t.Errorf("woken %d times, want once", len(c.poke))
+	}
+}

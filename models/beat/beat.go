@@ -2,26 +2,11 @@
 // one after the other while cores and caches are awake, they cost a fraction of what they cost at a dozen times.
 package beat
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Until is how long it is from now to the next multiple of every since 1970: more than zero, and at most every.
 func Until(every time.Duration) time.Duration { return until(time.Now(), every) }
 
 func until(now time.Time, every time.Duration) time.Duration {
 	return every - time.Duration(now.UnixNano()%int64(every))
-}
-
-// Wait waits for the next multiple of every, and says whether it has come before ctx ended.
-func Wait(ctx context.Context, every time.Duration) bool {
-	timer := time.NewTimer(Until(every))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

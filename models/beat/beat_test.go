@@ -1,7 +1,6 @@
 package beat
 
 import (
-	"context"
 	"testing"
 	"time"
 )
@@ -21,22 +20,5 @@ func TestUntil(t *testing.T) {
 		if got := until(c.now, c.every); got != c.want {
 			t.Errorf("%s until the next multiple of %s after %s, want %s", got, c.every, c.now.UTC(), c.want)
 		}
-	}
-}
-
-func TestWait(t *testing.T) {
-	t.Parallel()
-	const every = 20 * time.Millisecond
-	began := time.Now()
-	if !Wait(t.Context(), every) {
-		t.Error("the wait ended although nobody had it end")
-	}
-	if now := time.Now(); now.UnixNano()/int64(every) == began.UnixNano()/int64(every) {
-		t.Errorf("waited from %s until %s, and no multiple of %s lies between", began, now, every)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if Wait(ctx, 1000*time.Hour) {
-		t.Error("the wait did not end with its context")
 	}
 }
