@@ -25,12 +25,8 @@ func TestExchangeLive(t *testing.T) {
 		for lane, symbol := range symbols {
 			crowd.doors[lane].list(symbol, lane, 1, 1, 333)
 		}
-		crowd.audit(600, crowd.trader(0), crowd.trader(1), crowd.moveTradersCash, crowd.halt)
-		trades := 0
-		must(t, h.db.Read(t.Context()).Gorm().Raw("SELECT COUNT(*) FROM trades").Row().Scan(&trades))
-		if trades < 20 {
-			t.Errorf("there were only %d trades", trades)
-		}
+		missing := func() string { return crowd.fewer(20, "trades", "SELECT COUNT(*) FROM trades") }
+		crowd.audit(600, missing, crowd.trader(0), crowd.trader(1), crowd.moveTradersCash, crowd.halt)
 		expectHolds(t, h)
 	})
 }

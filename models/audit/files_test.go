@@ -75,7 +75,7 @@ func TestFilesLive(t *testing.T) {
 		}
 		var all []there
 		users := []string{"ada", "eve", "bob"}
-		c.audit(300, func(r *rand.Rand) {
+		c.audit(300, nothingElse, func(r *rand.Rand) {
 			door := c.doors[r.IntN(2)]
 			var commands []command
 			var asked []there

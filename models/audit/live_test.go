@@ -21,16 +21,23 @@ func TestLive(t *testing.T) {
 	onBothStores(t, func(t *testing.T, h *house) {
 		crowd := newCrowd(h)
 		crowd.workers[1].slow = time.Hour
-		crowd.audit(60, crowd.moveCash, crowd.holdMoney, crowd.register)
+		crowd.audit(60, nothingElse, crowd.moveCash, crowd.holdMoney, crowd.register)
 	})
 }
 
-// audit audits the store while each kind of work is done over and over, until some operations have been replayed.
-func (c *crowd) audit(atLeast int64, works ...func(*rand.Rand)) {
+// nothingElse is missing from what an audit is to see.
+func nothingElse() string { return "" }
+
+// audit audits the store while each kind of work is done over and over, until some operations have been replayed and nothing is missing from what they should
+// have led to. How much of each kind is done in that time is the machine's affair, so it is waited for, as long as anybody would.
+func (c *crowd) audit(atLeast int64, missing func() string, works ...func(*rand.Rand)) {
 	c.Helper()
 	const audits = 6
+	deadline := time.Now().Add(3 * time.Minute)
 	stop := make(chan struct{})
 	var working sync.WaitGroup
+	defer working.Wait()
+	defer close(stop)
 	for i, work := range works {
 		working.Go(func() {
 			for r := rand.New(rand.NewPCG(1, uint64(i))); ; {
@@ -44,7 +51,11 @@ func (c *crowd) audit(atLeast int64, works ...func(*rand.Rand)) {
 		})
 	}
 	var replayed int64
-	for n := 0; n < audits || replayed < atLeast && !c.Failed(); n++ {
+	for n := 0; n < audits || (replayed < atLeast || missing() != "") && !c.Failed(); n++ {
+		if time.Now().After(deadline) {
+			c.Errorf("after %d audits, the last of which replayed %d operations: %s", n, replayed, missing())
+			break
+		}
 		report, err := Run(c.Context(), c.db)
 		if err != nil {
 			c.Errorf("audit %d: %v", n, err)
@@ -56,8 +67,16 @@ func (c *crowd) audit(atLeast int64, works ...func(*rand.Rand)) {
 		}
 		replayed = report.Checks[len(report.Checks)-1].Checked
 	}
-	close(stop)
-	working.Wait()
+}
+
+// fewer says so if a count of these is below the least that is wanted.
+func (c *crowd) fewer(least int, what, count string, args ...any) string {
+	n := 0
+	must(c, c.db.Read(c.Context()).Gorm().Raw(count, args...).Row().Scan(&n))
+	if n < least {
+		return fmt.Sprintf("there are only %d %s", n, what)
+	}
+	return ""
 }
 
 // crowd is processes that work on the same store at the same time.
