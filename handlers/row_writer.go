@@ -21,6 +21,8 @@ type rowWriter struct {
 	store   func(context.Context, []events.Reservation) error // all of them, or none
 	waiting chan rowToWrite
 	writing chan struct{} // has a token while nobody writes
+
+	patience time.Duration
 }
 
 type rowToWrite struct {
@@ -32,14 +34,14 @@ func newRowWriter(db *database.DB) *rowWriter {
 	store := func(ctx context.Context, reservations []events.Reservation) error {
 		return db.Write(ctx, func(tx database.Tx) error { return events.StoreReservations(tx, reservations) })
 	}
-	w := &rowWriter{store: store, waiting: make(chan rowToWrite, 4*mostRows), writing: make(chan struct{}, 1)}
+	w := &rowWriter{store: store, waiting: make(chan rowToWrite, 4*mostRows), writing: make(chan struct{}, 1), patience: rowPatience}
 	w.writing <- struct{}{}
 	return w
 }
 
 // write returns when the reservation is in the database.
 func (w *rowWriter) write(ctx context.Context, reservation events.Reservation) error {
-	ctx, cancel := context.WithTimeout(ctx, rowPatience)
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
 	row := rowToWrite{reservation, make(chan error, 1)}
 	for line := w.waiting; ; {
@@ -58,7 +60,7 @@ func (w *rowWriter) write(ctx context.Context, reservation events.Reservation) e
 }
 
 func (w *rowWriter) writeWaiting(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, rowPatience)
+	ctx, cancel := context.WithTimeout(ctx, w.patience)
 	defer cancel()
 	var rows []rowToWrite
 	for len(rows) < mostRows {

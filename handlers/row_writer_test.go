@@ -35,6 +35,7 @@ var errSpoiled = errors.New("a row that cannot be written")
 
 func newScribe(c *counter) *scribe {
 	s := &scribe{rowWriter: newRowWriter(c.DB)}
+	s.patience = time.Minute // however slow the machine is
 	store := s.store
 	s.store = func(ctx context.Context, reservations []events.Reservation) error {
 		batch := make([]id.ID, len(reservations))
@@ -172,10 +173,9 @@ func TestRowsOfThoseWhoGiveUp(t *testing.T) {
 		line.Wait()
 		s.writing <- struct{}{}
 		last := rows[len(rows)-1]
-		until(t, func() bool { // the store may take its time, as long as it gets there
-			err := s.write(t.Context(), last)
-			return err == nil || !errors.Is(err, context.DeadlineExceeded)
-		})
+		if err := s.write(t.Context(), last); err != nil {
+			t.Error(err)
+		}
 		if !isWritten(t, c, last.ID) {
 			t.Error("the next one is not written")
 		}

@@ -29,7 +29,7 @@ const (
 )
 
 // seatWords tells the loads of trips and events in the report's conditions.
-const seatWords = "trips: everybody buys one ticket of one class and pays in the same step; events: one named seat a reservation, in turns from halls of up to 100,000; " +
+const seatWords = "trips: everybody buys one ticket of one class and pays in the same step; events: one named seat a reservation, from one hall of up to 100,000 after the other; " +
 	"sold out: a named seat and any seat in turns; race: users who ask for 1 to 3 seats, by name or by number, pay what they got, and sometimes let go of it"
 
 // eventLoad measures reservations of free seats, and how long after it each of a sample is a row in MySQL.
@@ -125,7 +125,7 @@ func hallsFor(n int, span time.Duration) (count, rows int) {
 	return max(fewestHalls, (seats+size-1)/size), size / seatsPerRow
 }
 
-// A guest is one client of a booking. The seats of guest i are i, i + guests, i + 2 × guests … of each hall.
+// A guest is one client of a booking. The seats of guest i are i, i + guests, i + 2 × guests … of each hall, one hall after the other.
 type guest struct {
 	booking *booking
 	pen     *pen
@@ -136,10 +136,9 @@ type guest struct {
 }
 
 func (g *guest) next(*rand.Rand) []byte {
-	halls := g.booking.halls
-	at := halls[g.asked%len(halls)]
+	halls, each := g.booking.halls, g.booking.halls[0].seats()/g.booking.guests
 	// Who has had all seats asks for the first again, which is refused, and the judge tells why.
-	n := (g.asked/len(halls)*g.booking.guests + g.index) % at.seats()
+	at, n := halls[g.asked/each%len(halls)], g.asked%each*g.booking.guests+g.index
 	g.asked++
 	return g.pen.write(http.MethodPost, at.path, seatsBody(at.seat(n)))
 }

@@ -65,7 +65,7 @@ func (p *process) client(t testing.TB) *client {
 var usersMade atomic.Int64
 
 // registering has room for as many as register at once: passwords are hashed, which a server does for a few at a time.
-var registering = make(chan struct{}, 8)
+var registering = make(chan struct{}, 4)
 
 // user registers somebody new and signs them in.
 func (p *process) user(t testing.TB) *client {
@@ -78,7 +78,7 @@ func (p *process) user(t testing.TB) *client {
 	var user struct {
 		AccountNumber string `json:"account_number"`
 	}
-	c.post("/v1/users", map[string]any{"username": c.username, "password": c.password}).into(t, http.StatusCreated, &user)
+	c.postPatiently("/v1/users", map[string]any{"username": c.username, "password": c.password}).into(t, http.StatusCreated, &user)
 	c.account = user.AccountNumber
 	c.signIn()
 	return c
@@ -102,8 +102,20 @@ func (c *client) signIn() {
 			AccountNumber string `json:"account_number"`
 		}
 	}
-	c.post("/v1/sessions", map[string]any{"username": c.username, "password": c.password, "take_over": true}).into(c, http.StatusCreated, &session)
+	c.postPatiently("/v1/sessions", map[string]any{"username": c.username, "password": c.password, "take_over": true}).into(c, http.StatusCreated, &session)
 	c.token, c.account = session.Token, session.User.AccountNumber
+}
+
+// postPatiently posts again while the server has no time to hash the password, as it then asks for.
+func (c *client) postPatiently(path string, body any) (a answer) {
+	c.Helper()
+	eventually(c, "post to "+path, func() error {
+		if a = c.post(path, body); a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "" {
+			return fmt.Errorf("status %d\n%s", a.status, a.body)
+		}
+		return nil
+	})
+	return a
 }
 
 // list lists a symbol as the admin: any price, any quantity, and a fee of 10 %.

@@ -16,7 +16,7 @@ import (
 
 const (
 	// mostTogether is how many requests for seats one script decides, and mostPlaces how many seats: no script may take long.
-	mostTogether = 64
+	mostTogether = 256
 	mostPlaces   = 1000
 	// worthwhile is how many requests have to wait for another script to be sent while one is under way, which may be waiting for the disk.
 	worthwhile = 32

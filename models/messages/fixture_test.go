@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 var ids = id.NewGenerator()
 
-// readTimeout of clients is for slow machines.
+// readTimeout of clients, and the patience of logs, is for slow machines.
 const readTimeout = time.Minute
 
 // pair is a Redis and a database, with a log of one process.
@@ -79,7 +79,11 @@ func startCluster(t *testing.T) redis.UniversalClient {
 }
 
 // process is the log as another process has it.
-func (p *pair) process() *Log { return NewLog(p.client, p.db, &lamport.Clock{}) }
+func (p *pair) process() *Log {
+	log := NewLog(p.client, p.db, &lamport.Clock{})
+	log.patience = readTimeout
+	return log
+}
 
 // room opens a room.
 func (p *pair) room() id.ID {

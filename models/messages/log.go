@@ -72,11 +72,12 @@ type Log struct {
 	clock    *lamport.Clock
 	combiner combiner
 	watch    watch
+	patience time.Duration // with which a batch is appended
 }
 
 // NewLog returns the log in a Redis, with its table in a database.
 func NewLog(client redis.UniversalClient, db *database.DB, clock *lamport.Clock) *Log {
-	return &Log{client: client, db: db, clock: clock, combiner: newCombiner(), watch: newWatch()}
+	return &Log{client: client, db: db, clock: clock, combiner: newCombiner(), watch: newWatch(), patience: appendPatience}
 }
 
 // state is where the log is.

@@ -111,7 +111,7 @@ func (c *combiner) round(ctx context.Context, l *Log) {
 		c.handOver()
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, appendPatience)
+	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
 	batch := append([]*wish(nil), c.batch...)
 	err := l.loaded(ctx, func() error { return l.appendBatch(ctx) })
