@@ -24,7 +24,6 @@ var (
 	expireScript      = newScript("room", "expire")
 	claimScript       = newScript("claim")
 	settleScript      = newScript("settle")
-	unsyncedScript    = newScript("unsynced")
 	syncedScript      = newScript("synced")
 	loadScript        = newScript("load")
 	yieldScript       = newScript("yield")
@@ -134,18 +133,4 @@ func (r *reply) number() int64 {
 	}
 	r.fail("has no number where one should be")
 	return 0
-}
-
-func (r *reply) texts() []string {
-	list, ok := r.next().([]any)
-	texts := make([]string, len(list))
-	for i := range list {
-		var isText bool
-		texts[i], isText = list[i].(string)
-		ok = ok && isText
-	}
-	if !ok {
-		r.fail("has no texts where they should be")
-	}
-	return texts
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"guichet/models/id"
 )
 
@@ -45,32 +47,117 @@ type Batch struct {
 
 const maxMarks = 1000 // that one script reads, so that none takes long
 
-// Unsynced reads up to limit marks (at most 1,000), the oldest first, and what they are about. The error is ErrNotLoaded if Redis does not know the event.
+// Unsynced reads up to limit marks (at most 1,000), the oldest first, and then what they are about. The error is ErrNotLoaded if Redis does not know the event, or knows
+// it anew since the marks were read.
 func (s *Seats) Unsynced(ctx context.Context, hall *Hall, limit int) (Batch, error) {
-	r := replyOf(unsyncedScript.run(ctx, s.client, hall.keys.all(), time.Time{}, min(max(limit, 1), maxMarks)))
-	if r.err == nil && len(r.rest) == 0 {
-		return Batch{}, ErrNotLoaded
+	b, marks, err := s.readMarks(ctx, hall, min(max(limit, 1), maxMarks))
+	if err != nil || b.Marks == 0 {
+		return b, err
 	}
-	b := Batch{Epoch: r.text()}
-	synced, length, marks := r.number(), r.number(), r.texts()
-	records, places, chars := r.texts(), r.text(), r.text()
-	if r.err != nil {
-		return Batch{}, r.err
-	}
-	b.Marks, b.Version, b.Last, b.More = len(marks), synced+length, synced+int64(len(marks)), length > int64(len(marks))
-	if b.Marks > 0 {
-		b.last = marks[b.Marks-1]
-		first, _, err := readMark(marks[0])
-		if err != nil {
-			return Batch{}, err
-		}
-		b.Oldest = first
-	}
-	if err := b.readRecords(hall, records); err != nil {
+	epoch := b.Epoch
+	ids, places, err := concerned(marks)
+	if err != nil {
 		return Batch{}, err
 	}
-	err := b.readSeats(hall, places, chars)
-	return b, err
+	if err := s.readConcerned(ctx, hall, &b, ids, places); err != nil {
+		return Batch{}, err
+	}
+	if b.Epoch != epoch {
+		return Batch{}, ErrNotLoaded
+	}
+	b.More = b.Version > b.Last
+	return b, nil
+}
+
+func (s *Seats) readMarks(ctx context.Context, hall *Hall, limit int) (b Batch, marks []string, err error) {
+	var head *redis.SliceCmd
+	var list *redis.StringSliceCmd
+	_, err = s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		head, list = p.HMGet(ctx, hall.keys.hall(), "epoch", "synced"), p.LRange(ctx, hall.keys.unsynced(), 0, int64(limit)-1)
+		return nil
+	})
+	if err != nil {
+		return b, nil, err
+	}
+	marks = list.Val()
+	b.Marks = len(marks)
+	if b.Epoch, b.Last, err = readHead(head.Val(), int64(b.Marks)); err != nil || b.Marks == 0 {
+		b.Version = b.Last
+		return b, nil, err
+	}
+	b.last = marks[b.Marks-1]
+	b.Oldest, _, err = readMark(marks[0])
+	return b, marks, err
+}
+
+// concerned are the reservations and the places that marks are about, each once.
+func concerned(marks []string) (ids, places []string, err error) {
+	ids, places = make([]string, 0, len(marks)), make([]string, 0, len(marks))
+	seen := make(map[string]bool, 2*len(marks))
+	add := func(list []string, text string) []string {
+		if seen[text] {
+			return list
+		}
+		seen[text] = true
+		return append(list, text)
+	}
+	for _, mark := range marks {
+		_, rest, _ := strings.Cut(mark, " ")
+		reservation, list, found := strings.Cut(rest, " ")
+		if !found {
+			return nil, nil, fmt.Errorf("%w: mark %q", ErrMalformed, mark)
+		}
+		ids = add(ids, reservation)
+		for place := range strings.SplitSeq(list, ",") {
+			places = add(places, place)
+		}
+	}
+	return ids, places, nil
+}
+
+// fewPlaces is how many characters of the map are asked for one by one. The whole map costs less than more of them.
+const fewPlaces = 50
+
+// readConcerned reads the records of reservations, what seats at places are, and of which epoch and version that is.
+func (s *Seats) readConcerned(ctx context.Context, hall *Hall, b *Batch, ids, places []string) error {
+	var head, records *redis.SliceCmd
+	var length *redis.IntCmd
+	var text *redis.StringCmd
+	var chars []*redis.StringCmd
+	seats, err := hall.seatsAt(strings.Join(places, ","))
+	if err != nil {
+		return err
+	}
+	_, err = s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		head, length = p.HMGet(ctx, hall.keys.hall(), "epoch", "synced"), p.LLen(ctx, hall.keys.unsynced())
+		records = p.HMGet(ctx, hall.keys.reservations(), ids...)
+		if len(seats) > fewPlaces {
+			text = p.Get(ctx, hall.keys.text())
+			return nil
+		}
+		for _, seat := range seats {
+			at := int64(hall.place(seat))
+			chars = append(chars, p.GetRange(ctx, hall.keys.text(), at, at))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	if b.Epoch, b.Version, err = readHead(head.Val(), length.Val()); err != nil {
+		return err
+	}
+	if err := b.readRecords(hall, ids, records.Val()); err != nil {
+		return err
+	}
+	return b.readSeats(seats, func(i int) string {
+		if at := hall.place(seats[i]); text == nil {
+			return chars[i].Val()
+		} else if at < len(text.Val()) {
+			return text.Val()[at : at+1]
+		}
+		return ""
+	})
 }
 
 // readMark reads when a mark was made, and of which reservation it is.
@@ -87,17 +174,18 @@ func readMark(mark string) (made time.Time, reservation id.ID, err error) {
 	return time.UnixMilli(ms).UTC(), reservation, nil
 }
 
-// readRecords reads ids, each followed by its record, which is empty for what Redis no longer has.
-func (b *Batch) readRecords(hall *Hall, records []string) error {
-	for i := 0; i+1 < len(records); i += 2 {
-		if records[i+1] == "" {
+// readRecords reads the records of reservations, which Redis may no longer have.
+func (b *Batch) readRecords(hall *Hall, ids []string, records []any) error {
+	for i, text := range ids {
+		record, found := records[i].(string)
+		if !found {
 			continue
 		}
-		reservation, err := id.Parse(records[i])
+		reservation, err := id.Parse(text)
 		if err != nil {
-			return fmt.Errorf("%w: a reservation has the id %q", ErrMalformed, records[i])
+			return fmt.Errorf("%w: a reservation has the id %q", ErrMalformed, text)
 		}
-		r, err := hall.reservation(reservation, records[i+1])
+		r, err := hall.reservation(reservation, record)
 		if err != nil {
 			return err
 		}
@@ -106,27 +194,21 @@ func (b *Batch) readRecords(hall *Hall, records []string) error {
 		}
 		b.Reservations = append(b.Reservations, r)
 		if r.Status != StatusHeld {
-			b.ended = append(b.ended, records[i], records[i+1])
+			b.ended = append(b.ended, text, record)
 		}
 	}
 	return nil
 }
 
-func (b *Batch) readSeats(hall *Hall, places, chars string) error {
-	seats, err := hall.seatsAt(places)
-	if err != nil {
-		return err
-	}
-	if len(seats) != len(chars) {
-		return fmt.Errorf("%w: %d seats in %d characters", ErrMalformed, len(seats), len(chars))
-	}
+// readSeats reads the characters of seats.
+func (b *Batch) readSeats(seats []int, char func(i int) string) error {
 	b.Seats = make([]SeatState, len(seats))
 	for i, seat := range seats {
-		status, known := seatStatuses[chars[i]]
-		if !known {
-			return fmt.Errorf("%w: seat %d is %q", ErrMalformed, seat, chars[i])
+		text := char(i)
+		if len(text) != 1 || seatStatuses[text[0]] == "" {
+			return fmt.Errorf("%w: seat %d is %q", ErrMalformed, seat, text)
 		}
-		b.Seats[i] = SeatState{seat, status}
+		b.Seats[i] = SeatState{seat, seatStatuses[text[0]]}
 	}
 	slices.SortFunc(b.Seats, func(a, b SeatState) int { return a.Seat - b.Seat })
 	return nil
