@@ -170,10 +170,12 @@ func (o *contractOperation) validate(c echo.Context) ([]byte, error) {
 	if o.optional && r.ContentLength == 0 {
 		return nil, nil
 	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
+	if said := r.Header.Get("Content-Type"); said != "application/json" {
+		if mediaType, _, err := mime.ParseMediaType(said); err != nil || mediaType != "application/json" {
+			return nil, problem.New(problem.UnsupportedMediaType, "The body must be JSON, sent with Content-Type: application/json.")
+		}
+		r.Header.Set("Content-Type", "application/json") // as the generated layer wants it, whatever its case was
 	}
-	r.Header.Set("Content-Type", "application/json") // as the generated layer wants it, whatever its case was
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, bodyProblem(err)
