@@ -18,7 +18,7 @@ var ErrNotLoaded = errors.New("events: the event is not in Redis")
 // ErrNotInRedis says that Redis does not have the reservation (of that user): it never was, or it has ended or is paid and the database has it.
 var ErrNotInRedis = errors.New("events: the reservation is not in Redis")
 
-// Seats is the seats of all events in Redis. All it does to an event is done in one step, by a script. It is safe for concurrent use, by any number of processes.
+// Seats is the seats of all events in Redis. Whatever changes an event is done in one step, by a script. It is safe for concurrent use, by any number of processes.
 //
 // The keys of an event E, which share a hash tag, so that they are on one node of a cluster:
 //

@@ -45,7 +45,7 @@ type Batch struct {
 	ended []string // the reservations in Reservations that Redis need not keep, each followed by its record
 }
 
-const maxMarks = 1000 // that one script reads, so that none takes long
+const maxMarks = 1000 // that are read at once, so that Redis keeps nobody waiting
 
 // Unsynced reads up to limit marks (at most 1,000), the oldest first, and then what they are about. The error is ErrNotLoaded if Redis does not know the event, or knows
 // it anew since the marks were read.
