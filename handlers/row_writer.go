@@ -22,7 +22,7 @@ type rowWriter struct {
 	waiting chan rowToWrite
 	writing chan struct{} // has a token while nobody writes
 
-	patience time.Duration
+	patience time.Duration // rowPatience, unless a test is about something else than time
 }
 
 type rowToWrite struct {

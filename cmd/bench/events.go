@@ -136,7 +136,7 @@ type guest struct {
 }
 
 func (g *guest) next(*rand.Rand) []byte {
-	halls, each := g.booking.halls, g.booking.halls[0].seats()/g.booking.guests
+	halls, each := g.booking.halls, g.booking.share()
 	// Who has had all seats asks for the first again, which is refused, and the judge tells why.
 	at, n := halls[g.asked/each%len(halls)], g.asked%each*g.booking.guests+g.index
 	g.asked++
@@ -162,7 +162,10 @@ func (g *guest) judge(r reply) (verdict, error) {
 }
 
 // seatsEach is how many seats each guest has for himself, at least.
-func (b *booking) seatsEach() int { return len(b.halls) * (b.halls[0].seats() / b.guests) }
+func (b *booking) seatsEach() int { return len(b.halls) * b.share() }
+
+// share is how many seats of each hall each guest has for himself.
+func (b *booking) share() int { return b.halls[0].seats() / b.guests }
 
 // conflict says whether an answer is 409 with the given code.
 func conflict(r reply, code string) bool {

@@ -55,11 +55,11 @@ func (s *Seats) Unsynced(ctx context.Context, hall *Hall, limit int) (Batch, err
 		return b, err
 	}
 	epoch := b.Epoch
-	ids, places, err := concerned(marks)
+	ids, seats, err := hall.concerned(marks)
 	if err != nil {
 		return Batch{}, err
 	}
-	if err := s.readConcerned(ctx, hall, &b, ids, places); err != nil {
+	if err := s.readConcerned(ctx, hall, &b, ids, seats); err != nil {
 		return Batch{}, err
 	}
 	if b.Epoch != epoch {
@@ -90,48 +90,39 @@ func (s *Seats) readMarks(ctx context.Context, hall *Hall, limit int) (b Batch, 
 	return b, marks, err
 }
 
-// concerned are the reservations and the places that marks are about, each once.
-func concerned(marks []string) (ids, places []string, err error) {
-	ids, places = make([]string, 0, len(marks)), make([]string, 0, len(marks))
-	seen := make(map[string]bool, 2*len(marks))
-	add := func(list []string, text string) []string {
-		if seen[text] {
-			return list
-		}
-		seen[text] = true
-		return append(list, text)
-	}
+// concerned are the reservations and the seats that marks are about, each once, and ascending.
+func (h *Hall) concerned(marks []string) (ids []string, seats []int, err error) {
+	ids, seats = make([]string, 0, len(marks)), make([]int, 0, len(marks))
 	for _, mark := range marks {
 		_, rest, _ := strings.Cut(mark, " ")
-		reservation, list, found := strings.Cut(rest, " ")
-		if !found {
-			return nil, nil, fmt.Errorf("%w: mark %q", ErrMalformed, mark)
+		reservation, places, _ := strings.Cut(rest, " ")
+		of, err := h.seatsAt(places)
+		if err == nil && len(of) == 0 {
+			err = ErrMalformed
 		}
-		ids = add(ids, reservation)
-		for place := range strings.SplitSeq(list, ",") {
-			places = add(places, place)
+		if err != nil {
+			return nil, nil, fmt.Errorf("mark %q: %w", mark, err)
 		}
+		ids, seats = append(ids, reservation), append(seats, of...)
 	}
-	return ids, places, nil
+	slices.Sort(ids)
+	slices.Sort(seats)
+	return slices.Compact(ids), slices.Compact(seats), nil
 }
 
-// fewPlaces is how many characters of the map are asked for one by one. The whole map costs less than more of them.
-const fewPlaces = 50
+// fewSeats is how many characters of the map are asked for one by one. The whole map costs less than more of them.
+const fewSeats = 50
 
-// readConcerned reads the records of reservations, what seats at places are, and of which epoch and version that is.
-func (s *Seats) readConcerned(ctx context.Context, hall *Hall, b *Batch, ids, places []string) error {
+// readConcerned reads the records of reservations, what seats are, and of which epoch and version that is.
+func (s *Seats) readConcerned(ctx context.Context, hall *Hall, b *Batch, ids []string, seats []int) error {
 	var head, records *redis.SliceCmd
 	var length *redis.IntCmd
 	var text *redis.StringCmd
 	var chars []*redis.StringCmd
-	seats, err := hall.seatsAt(strings.Join(places, ","))
-	if err != nil {
-		return err
-	}
-	_, err = s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := s.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		head, length = p.HMGet(ctx, hall.keys.hall(), "epoch", "synced"), p.LLen(ctx, hall.keys.unsynced())
 		records = p.HMGet(ctx, hall.keys.reservations(), ids...)
-		if len(seats) > fewPlaces {
+		if len(seats) > fewSeats {
 			text = p.Get(ctx, hall.keys.text())
 			return nil
 		}
@@ -200,7 +191,7 @@ func (b *Batch) readRecords(hall *Hall, ids []string, records []any) error {
 	return nil
 }
 
-// readSeats reads the characters of seats.
+// readSeats reads the characters of seats, which ascend.
 func (b *Batch) readSeats(seats []int, char func(i int) string) error {
 	b.Seats = make([]SeatState, len(seats))
 	for i, seat := range seats {
@@ -210,7 +201,6 @@ func (b *Batch) readSeats(seats []int, char func(i int) string) error {
 		}
 		b.Seats[i] = SeatState{seat, seatStatuses[text[0]]}
 	}
-	slices.SortFunc(b.Seats, func(a, b SeatState) int { return a.Seat - b.Seat })
 	return nil
 }
 
