@@ -28,8 +28,8 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 var ids = id.NewGenerator()
 
-// readTimeout of clients, and the patience of logs, is for slow machines.
-const readTimeout = time.Minute
+// patience of clients and of logs, for slow machines.
+const patience = time.Minute
 
 // pair is a Redis and a database, with a log of one process.
 type pair struct {
@@ -53,12 +53,12 @@ func onAllPairs(t *testing.T, test func(p *pair)) {
 		})
 	}
 	run("embedded", func(t *testing.T) redis.UniversalClient {
-		return redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), ContextTimeoutEnabled: true, ReadTimeout: readTimeout})
+		return redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), ContextTimeoutEnabled: true, ReadTimeout: patience})
 	}, stores.SQLite)
 	run("mariadb", func(t *testing.T) redis.UniversalClient {
 		options, err := redis.ParseURL(testbed.Redis(t))
 		must(t, err)
-		options.ContextTimeoutEnabled, options.ReadTimeout = true, readTimeout
+		options.ContextTimeoutEnabled, options.ReadTimeout = true, patience
 		return redis.NewClient(options)
 	}, func(tb testing.TB) *database.DB { return stores.MySQL(tb, testbed.MySQL(tb)) })
 	run("cluster", startCluster, stores.SQLite)
@@ -75,13 +75,13 @@ func startCluster(t *testing.T) redis.UniversalClient {
 	defer node.Close() //nolint:errcheck // only sets the cluster up
 	must(t, node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
 	eventually(t, func() bool { return strings.Contains(node.ClusterInfo(t.Context()).Val(), "cluster_state:ok") })
-	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{options.Addr}, ContextTimeoutEnabled: true, ReadTimeout: readTimeout})
+	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{options.Addr}, ContextTimeoutEnabled: true, ReadTimeout: patience})
 }
 
 // process is the log as another process has it.
 func (p *pair) process() *Log {
 	log := NewLog(p.client, p.db, &lamport.Clock{})
-	log.patience = readTimeout
+	log.patience = patience
 	return log
 }
 
