@@ -110,7 +110,7 @@ func newReceiver(w http.ResponseWriter, patience time.Duration) *receiver {
 }
 
 func (r *receiver) Write(p []byte) (int, error) {
-	_ = r.control.SetWriteDeadline(time.Now().Add(r.patience))
+	_ = r.control.SetWriteDeadline(time.Now().Add(r.patience)) // as above
 	return r.ResponseWriter.Write(p)
 }
 

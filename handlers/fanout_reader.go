@@ -156,7 +156,7 @@ func (r *reader) writeBacklog() {
 			}
 			return
 		}
-		_ = r.conn.SetWriteDeadline(time.Now().Add(writePatience))
+		_ = r.conn.SetWriteDeadline(time.Now().Add(writePatience)) // fails on a closed connection only, as the write does
 		if _, err := backlog.WriteTo(r.conn); err != nil {
 			r.shard.drop(r)
 			return
@@ -171,7 +171,7 @@ func (r *reader) takeBacklog() (backlog net.Buffers, over bool) {
 	backlog, r.backlog, r.size = r.backlog, nil, 0
 	if len(backlog) == 0 {
 		r.slow = false
-		_ = r.conn.SetWriteDeadline(time.Time{})
+		_ = r.conn.SetWriteDeadline(time.Time{}) // likewise
 	}
 	return backlog, r.last
 }
